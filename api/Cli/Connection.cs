@@ -1,0 +1,119 @@
+using System.CommandLine;
+using System.Text.Json;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Registry.Protos.V1;
+
+namespace Registry.Api.Cli;
+
+/// <summary>How verbs find the server: options, environment, default.</summary>
+internal static class ConnectionOptions
+{
+    private const string DefaultUrl = "http://127.0.0.1:9292";
+
+    private static readonly Option<string?> Url = new("--url")
+    {
+        Description = $"The server's HTTP address [REGISTRY_URL, else {DefaultUrl}]",
+        Recursive = true,
+    };
+
+    private static readonly Option<string?> Token = new("--token")
+    {
+        Description = "Identity token [OS_TOKEN]",
+        Recursive = true,
+    };
+
+    /// <summary>Adds the options to all verbs.</summary>
+    public static void AddTo(RootCommand root)
+    {
+        root.Add(Url);
+        root.Add(Token);
+    }
+
+    /// <summary>Connects as the command line says.</summary>
+    public static Task<Connection> ConnectAsync(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        var url = parsed.GetValue(Url) ?? Environment.GetEnvironmentVariable("REGISTRY_URL") ?? DefaultUrl;
+        var token = parsed.GetValue(Token) ?? Environment.GetEnvironmentVariable("OS_TOKEN");
+        return Connection.OpenAsync(url, token, cancellationToken);
+    }
+}
+
+/// <summary>A connection to a registry: the HTTP address tells where gRPC is.</summary>
+internal sealed class Connection : IDisposable
+{
+    private readonly GrpcChannel _channel;
+
+    private Connection(GrpcChannel channel, Metadata headers)
+    {
+        _channel = channel;
+        Headers = headers;
+        Images = new Protos.V1.Images.ImagesClient(channel);
+        Provisioning = new Protos.V1.Provisioning.ProvisioningClient(channel);
+    }
+
+    /// <summary>Sent with every call.</summary>
+    public Metadata Headers { get; }
+
+    /// <summary>The images service.</summary>
+    public Protos.V1.Images.ImagesClient Images { get; }
+
+    /// <summary>The provisioning service.</summary>
+    public Protos.V1.Provisioning.ProvisioningClient Provisioning { get; }
+
+    /// <summary>Asks the server where its gRPC is and opens a channel.</summary>
+    /// <exception cref="CommandException">Nothing answers there, or not a registry.</exception>
+    public static async Task<Connection> OpenAsync(string url, string? token, CancellationToken cancellationToken)
+    {
+        if (!Uri.TryCreate(url, UriKind.Absolute, out var address))
+        {
+            throw new CommandException($"'{url}' is not a URL.");
+        }
+
+        using var http = new HttpClient();
+        try
+        {
+            await using var body = await http.GetStreamAsync(new Uri(address, "/registry/v1"), cancellationToken);
+            using var description = await JsonDocument.ParseAsync(body, default, cancellationToken);
+            var grpc = description.RootElement.GetProperty("grpc").GetString()!;
+            var headers = new Metadata();
+            if (!string.IsNullOrEmpty(token))
+            {
+                headers.Add("x-auth-token", token);
+            }
+
+            return new Connection(GrpcChannel.ForAddress(grpc), headers);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new CommandException($"no registry answers at {url}: {e.Message}");
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException)
+        {
+            throw new CommandException($"what answers at {url} is not a registry.");
+        }
+    }
+
+    /// <summary>Finds an image by id or by name.</summary>
+    /// <exception cref="CommandException">None, or more than one of that name.</exception>
+    public async Task<Image> FindImageAsync(string idOrName, CancellationToken cancellationToken)
+    {
+        if (Guid.TryParseExact(idOrName, "D", out _))
+        {
+            return await Images.GetAsync(
+                new GetImageRequest { Id = idOrName }, Headers, cancellationToken: cancellationToken);
+        }
+
+        var found = await Images.ListAsync(
+            new ListImagesRequest { Name = idOrName, PageSize = 2 }, Headers, cancellationToken: cancellationToken);
+        return found.Images.Count switch
+        {
+            1 => found.Images[0],
+            0 => throw new CommandException($"there is no image '{idOrName}'."),
+            _ => throw new CommandException($"more than one image is called '{idOrName}'; name it by its id."),
+        };
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _channel.Dispose();
+}

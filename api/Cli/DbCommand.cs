@@ -1,0 +1,44 @@
+using System.CommandLine;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Cli;
+
+/// <summary>registry db.</summary>
+internal static class DbCommand
+{
+    private const int Behind = 1;
+
+    /// <summary>Makes the command.</summary>
+    public static Command Create() => new(
+        "db", "Look after the database; the embedded one is upgraded by serve itself.")
+    {
+        Verb("upgrade", "Bring the schema up to date. Replicas may run it at the same time.", UpgradeAsync),
+        Verb("status", "List the migrations that are missing. Exit code 0: none, 1: some.", StatusAsync),
+    };
+
+    private static Command Verb(
+        string name, string description, Func<DatabaseMigrator, CancellationToken, Task<int>> run)
+    {
+        var config = ServeCommand.ConfigOption();
+        var command = new Command(name, description) { config };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            await using var app = ServeCommand.Build(parsed.GetValue(config));
+            return await run(app.Services.GetRequiredService<DatabaseMigrator>(), cancellationToken);
+        });
+        return command;
+    }
+
+    private static async Task<int> UpgradeAsync(DatabaseMigrator migrator, CancellationToken cancellationToken)
+    {
+        await migrator.MigrateAsync(cancellationToken);
+        return 0;
+    }
+
+    private static async Task<int> StatusAsync(DatabaseMigrator migrator, CancellationToken cancellationToken)
+    {
+        var pending = await migrator.PendingAsync(cancellationToken);
+        Console.WriteLine(pending.Count == 0 ? "The schema is up to date." : string.Join('\n', pending));
+        return pending.Count == 0 ? 0 : Behind;
+    }
+}

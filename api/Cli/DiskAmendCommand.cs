@@ -1,0 +1,70 @@
+using System.CommandLine;
+using System.Globalization;
+using Registry.Engine.Qcow2.Writing;
+
+namespace Registry.Api.Cli;
+
+/// <summary>registry disk amend.</summary>
+internal static class DiskAmendCommand
+{
+    /// <summary>Makes the command.</summary>
+    public static Command Create()
+    {
+        var file = new Argument<string>("FILE") { Description = "A qcow2 image" };
+        var format = DiskFile.FormatOption("-f", "Format of FILE [found out]");
+        var options = new Option<string[]>("-o")
+        {
+            Description = "What changes, comma-separated: compat=0.10|1.1, lazy_refcounts=on|off, refcount_bits=N, "
+                + "data_file_raw=off, size=SIZE, backing_file=NAME, backing_fmt=FORMAT",
+            Required = true,
+        };
+        var progress = new Option<bool>("-p") { Description = "Accepted" };
+        var passphrase = DiskFile.PassphraseOption();
+        var quiet = new Option<bool>("-q") { Description = "Show nothing but errors" };
+        var command = new Command("amend", """
+            Change the shape of an image; its content stays.
+              registry disk amend -o compat=0.10 disk.qcow2
+              registry disk amend -o refcount_bits=64,lazy_refcounts=on disk.qcow2
+            """) { file, format, options, progress, passphrase, quiet };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var wanted = OptionText.Parse(parsed.GetValue(options)!);
+            var amendment = Read(wanted);
+            await using var edit = await DiskEdit.OpenAsync(
+                parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
+            if (wanted.TryGetValue("size", out var size))
+            {
+                await edit.Disk.ResizeAsync(Sizes.Parse(size), cancellationToken);
+            }
+
+            if (wanted.TryGetValue("backing_file", out var backing))
+            {
+                await edit.Qcow.SetBackingAsync(
+                    backing.Length == 0 ? null : backing, wanted.GetValueOrDefault("backing_fmt"), cancellationToken);
+            }
+
+            await edit.Qcow.AmendAsync(amendment, cancellationToken);
+            return 0;
+        });
+        return command;
+    }
+
+    private static QcowAmendment Read(Dictionary<string, string> options)
+    {
+        var amendment = new QcowAmendment();
+        foreach (var (key, value) in options)
+        {
+            amendment = key switch
+            {
+                "compat" => amendment with { Version = OptionText.Version(value) },
+                "lazy_refcounts" => amendment with { LazyRefcounts = OptionText.Flag(value) },
+                "data_file_raw" => amendment with { IsDataFileRaw = OptionText.Flag(value) },
+                "refcount_bits" => amendment with { RefcountBits = OptionText.Number(value) },
+                "size" or "backing_file" or "backing_fmt" => amendment,
+                _ => throw new CommandException($"Invalid parameter '{key}'"),
+            };
+        }
+
+        return amendment;
+    }
+}

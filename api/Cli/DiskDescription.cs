@@ -1,0 +1,306 @@
+using System.Text.Json;
+using Registry.Engine.Crypto;
+using Registry.Engine.Disks;
+using Registry.Engine.Qcow2;
+
+namespace Registry.Api.Cli;
+
+/// <summary>What an image file says of itself, as qemu-img info shows it.</summary>
+internal sealed class DiskDescription
+{
+    private readonly List<(string Name, object Value)> _specifics = [];
+    private readonly QcowImage? _image;
+    private readonly string _path;
+    private readonly string _format;
+    private readonly long _virtualSize;
+    private readonly long _allocated;
+    private QcowSnapshots _snapshots = new([], 0);
+
+    private DiskDescription(DiskFile disk, string path)
+    {
+        _path = path;
+        _format = disk.FormatName;
+        _virtualSize = disk.Image.VirtualSize;
+        _allocated = disk.Bytes.AllocatedBytes();
+        _image = disk.Image as QcowImage;
+    }
+
+    /// <summary>The backing file's format as the image has it.</summary>
+    public string? BackingFormat => _image?.Extensions.BackingFormat;
+
+    /// <summary>Where the backing file is; null when there is none.</summary>
+    public string? FullBackingName { get; private set; }
+
+    private bool IsEncrypted => _image?.Header.CryptMethod is > 0;
+
+    /// <summary>Asks an open disk.</summary>
+    public static async Task<DiskDescription> ReadAsync(
+        DiskFile disk, string path, CancellationToken cancellationToken)
+    {
+        var result = new DiskDescription(disk, path);
+        if (result._image is not { } image)
+        {
+            return result;
+        }
+
+        if (image.Extensions.BackingName is { } name)
+        {
+            result.FullBackingName = LocalFilesGate.FullName(path, name);
+        }
+
+        result._snapshots = await image.ReadSnapshotsAsync(cancellationToken);
+        var bitmaps = image.Header.Autoclear.HasFlag(QcowAutoclear.Bitmaps)
+            ? await image.ReadBitmapsAsync(cancellationToken)
+            : [];
+        result._specifics.AddRange(Specifics(image, bitmaps));
+        return result;
+    }
+
+    /// <summary>Prints it for people.</summary>
+    public void WriteHuman()
+    {
+        Console.WriteLine($"image: {_path}");
+        Console.WriteLine($"file format: {_format}");
+        Console.WriteLine($"virtual size: {Sizes.Show(_virtualSize)} ({_virtualSize} bytes)");
+        Console.WriteLine($"disk size: {Sizes.Show(_allocated)}");
+        if (_image is null)
+        {
+            return;
+        }
+
+        Console.Write(IsEncrypted ? "encrypted: yes\n" : "");
+        Console.WriteLine($"cluster_size: {_image.ClusterSize}");
+        Console.Write(_image.Header.Incompatible.HasFlag(QcowIncompatible.Dirty) ? "cleanly shut down: no\n" : "");
+        if (_image.Extensions.BackingName is { } name)
+        {
+            var actual = name == FullBackingName ? "" : $" (actual path: {FullBackingName})";
+            Console.WriteLine($"backing file: {name}{actual}");
+            Console.Write(BackingFormat is null ? "" : $"backing file format: {BackingFormat}\n");
+        }
+
+        DiskSnapshotCommand.Write(_snapshots.Items);
+        Console.WriteLine("Format specific information:");
+        WriteHuman(_specifics, 4);
+    }
+
+    /// <summary>Prints it for scripts.</summary>
+    public void WriteJson(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        if (BackingFormat is not null && FullBackingName is not null)
+        {
+            json.WriteString("backing-filename-format", BackingFormat);
+        }
+
+        WriteSnapshots(json);
+        json.WriteNumber("virtual-size", _virtualSize);
+        json.WriteString("filename", _path);
+        if (_image is not null)
+        {
+            json.WriteNumber("cluster-size", _image.ClusterSize);
+        }
+
+        json.WriteString("format", _format);
+        json.WriteNumber("actual-size", _allocated);
+        if (_image is not null)
+        {
+            json.WriteStartObject("format-specific");
+            json.WriteString("type", _format);
+            json.WritePropertyName("data");
+            WriteJson(json, _specifics);
+            json.WriteEndObject();
+        }
+
+        if (IsEncrypted)
+        {
+            json.WriteBoolean("encrypted", true);
+        }
+
+        if (FullBackingName is not null)
+        {
+            json.WriteString("full-backing-filename", FullBackingName);
+            json.WriteString("backing-filename", _image!.Extensions.BackingName);
+        }
+
+        json.WriteBoolean("dirty-flag", _image?.Header.Incompatible.HasFlag(QcowIncompatible.Dirty) ?? false);
+        json.WriteEndObject();
+    }
+
+    private static IEnumerable<(string Name, object Value)> Specifics(
+        QcowImage image, IReadOnlyList<QcowBitmap> bitmaps)
+    {
+        var header = image.Header;
+        yield return ("compat", header.Version == 2 ? "0.10" : "1.1");
+        yield return ("compression-type", header.CompressionType == 0 ? "zlib" : "zstd");
+        if (header.Version >= 3)
+        {
+            yield return ("lazy-refcounts", header.Compatible.HasFlag(QcowCompatible.LazyRefcounts));
+            if (bitmaps.Count > 0)
+            {
+                yield return ("bitmaps", bitmaps.Select(Bitmap).ToList());
+            }
+        }
+
+        yield return ("refcount-bits", 1L << (int)header.RefcountOrder);
+        var hasDataFile = header.Incompatible.HasFlag(QcowIncompatible.DataFile);
+        if (hasDataFile && image.Extensions.DataFileName is { } dataFile)
+        {
+            yield return ("data-file", dataFile);
+        }
+
+        if (header.CryptMethod != 0)
+        {
+            yield return ("encrypt", image.Luks is { } luks ? Luks(luks) : [("format", "aes")]);
+        }
+
+        if (hasDataFile)
+        {
+            yield return ("data-file-raw", header.Autoclear.HasFlag(QcowAutoclear.RawDataFile));
+        }
+
+        if (header.Version >= 3)
+        {
+            yield return ("corrupt", header.Incompatible.HasFlag(QcowIncompatible.Corrupt));
+            yield return ("extended-l2", header.Incompatible.HasFlag(QcowIncompatible.ExtendedL2));
+        }
+    }
+
+    private static object Bitmap(QcowBitmap bitmap)
+    {
+        var flags = new List<object>();
+        if (bitmap.Flags.HasFlag(QcowBitmapFlags.InUse))
+        {
+            flags.Add("in-use");
+        }
+
+        if (bitmap.Flags.HasFlag(QcowBitmapFlags.Auto))
+        {
+            flags.Add("auto");
+        }
+
+        return new List<(string, object)>
+        {
+            ("flags", flags), ("name", bitmap.Name), ("granularity", bitmap.Granularity),
+        };
+    }
+
+    private static List<(string Name, object Value)> Luks(LuksHeader luks)
+    {
+        var mode = luks.CipherMode.Split('-', ':');
+        var keyBits = luks.KeyBytes * 8 / (mode[0] == "xts" ? 2 : 1);
+        List<(string, object)> result = [("ivgen-alg", mode.Length > 1 ? mode[1] : "plain")];
+        if (mode.Length > 2)
+        {
+            result.Add(("ivgen-hash-alg", mode[2]));
+        }
+
+        result.AddRange([
+            ("hash-alg", luks.HashName),
+            ("cipher-alg", $"{luks.CipherName}-{keyBits}"),
+            ("uuid", luks.Uuid),
+            ("format", "luks"),
+            ("cipher-mode", mode[0]),
+            ("slots", luks.Slots.Select(Slot).ToList()),
+            ("payload-offset", luks.PayloadSector * 512L),
+            ("master-key-iters", (long)luks.DigestIterations),
+        ]);
+        return result;
+    }
+
+    private static object Slot(LuksKeySlot slot)
+    {
+        var keyOffset = slot.MaterialSector * 512L;
+        return slot.IsActive
+            ? new List<(string, object)>
+            {
+                ("active", true), ("iters", (long)slot.Iterations), ("key-offset", keyOffset),
+                ("stripes", (long)slot.Stripes),
+            }
+            : new List<(string, object)> { ("active", false), ("key-offset", keyOffset) };
+    }
+
+    private static void WriteHuman(IEnumerable<(string Name, object Value)> values, int indent)
+    {
+        foreach (var (name, value) in values)
+        {
+            Console.Write($"{new string(' ', indent)}{name.Replace('-', ' ')}:");
+            switch (value)
+            {
+                case List<(string, object)> nested:
+                    Console.WriteLine();
+                    WriteHuman(nested, indent + 4);
+                    break;
+                case List<object> list:
+                    Console.WriteLine();
+                    WriteHuman(list.Select((item, i) => ($"[{i}]", item)), indent + 4);
+                    break;
+                case bool flag:
+                    Console.WriteLine(flag ? " true" : " false");
+                    break;
+                default:
+                    Console.WriteLine($" {value}");
+                    break;
+            }
+        }
+    }
+
+    private static void WriteJson(Utf8JsonWriter json, object value)
+    {
+        switch (value)
+        {
+            case List<(string Name, object Value)> nested:
+                json.WriteStartObject();
+                foreach (var (name, inner) in nested)
+                {
+                    json.WritePropertyName(name);
+                    WriteJson(json, inner);
+                }
+
+                json.WriteEndObject();
+                break;
+            case List<object> list:
+                json.WriteStartArray();
+                list.ForEach(item => WriteJson(json, item));
+                json.WriteEndArray();
+                break;
+            case bool flag:
+                json.WriteBooleanValue(flag);
+                break;
+            case long number:
+                json.WriteNumberValue(number);
+                break;
+            default:
+                json.WriteStringValue((string)value);
+                break;
+        }
+    }
+
+    private void WriteSnapshots(Utf8JsonWriter json)
+    {
+        if (_snapshots.Items.Count == 0)
+        {
+            return;
+        }
+
+        json.WriteStartArray("snapshots");
+        foreach (var snapshot in _snapshots.Items)
+        {
+            json.WriteStartObject();
+            if (snapshot.InstructionCount is { } count)
+            {
+                json.WriteNumber("icount", count);
+            }
+
+            json.WriteNumber("vm-clock-nsec", snapshot.GuestClockNanoseconds % 1_000_000_000);
+            json.WriteString("name", snapshot.Name);
+            json.WriteNumber("date-sec", snapshot.Taken.ToUnixTimeSeconds());
+            json.WriteNumber("date-nsec", snapshot.TakenNanoseconds);
+            json.WriteNumber("vm-clock-sec", snapshot.GuestClockNanoseconds / 1_000_000_000);
+            json.WriteString("id", snapshot.Id);
+            json.WriteNumber("vm-state-size", snapshot.VmStateBytes);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+}

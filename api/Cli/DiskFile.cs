@@ -1,0 +1,94 @@
+using System.CommandLine;
+using Registry.Engine.Bytes;
+using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+
+namespace Registry.Api.Cli;
+
+/// <summary>A local image file, open as the disk it holds.</summary>
+internal sealed class DiskFile : IAsyncDisposable
+{
+    private DiskFile(FileBytes bytes, DiskImage image) => (Bytes, Image) = (bytes, image);
+
+    /// <summary>The file.</summary>
+    public FileBytes Bytes { get; }
+
+    /// <summary>The disk.</summary>
+    public DiskImage Image { get; }
+
+    /// <summary>The option that names a format, as qemu-img has it.</summary>
+    public static Option<string?> FormatOption(string name, string description)
+    {
+        var option = new Option<string?>(name) { Description = description };
+        option.AcceptOnlyFromAmong("raw", "qcow2");
+        return option;
+    }
+
+    /// <summary>The option that names a file with the passphrase of encrypted disks.</summary>
+    public static Option<string?> PassphraseOption() => new("--passphrase-file")
+    {
+        Description = "File with the passphrase of an encrypted disk; a line end at its end is not part of it",
+    };
+
+    /// <summary>The option that qemu-img has to open a disk that is in use: nothing is locked here, so it changes
+    /// nothing.</summary>
+    public static Option<bool> ShareOption() => new("-U", "--force-share")
+    {
+        Description = "Open the file even if it is in use (always so)",
+    };
+
+    /// <summary>Opens a file as a disk, with what it refers to.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="format">Its format; null to find out.</param>
+    /// <param name="passphraseFile">File with the passphrase of encrypted disks; null when there is none.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="ImageFormatException">It is not a disk that can be read.</exception>
+    public static Task<DiskFile> OpenAsync(
+        string path, string? format, string? passphraseFile, CancellationToken cancellationToken) =>
+        OpenAsync(path, format, Options(path, passphraseFile), cancellationToken);
+
+    /// <summary>How a local disk is opened.</summary>
+    public static DiskOpenOptions Options(string path, string? passphraseFile) => DiskOpenOptions.Local(path) with
+    {
+        Passphrase = passphraseFile is null ? null : stop => ReadPassphraseAsync(passphraseFile, stop),
+    };
+
+    /// <summary>Opens a file as a disk.</summary>
+    public static async Task<DiskFile> OpenAsync(
+        string path, string? format, DiskOpenOptions options, CancellationToken cancellationToken)
+    {
+        var bytes = FileBytes.OpenRead(path);
+        try
+        {
+            var kind = format switch
+            {
+                null => await DiskImages.DetectAsync(bytes, cancellationToken),
+                "qcow2" => DiskFormat.Qcow2,
+                _ => DiskFormat.Raw,
+            };
+            return new DiskFile(bytes, await DiskImages.OpenAsync(bytes, kind, options, cancellationToken));
+        }
+        catch
+        {
+            await bytes.DisposeAsync();
+            throw;
+        }
+    }
+
+    private static async ValueTask<ReadOnlyMemory<byte>> ReadPassphraseAsync(
+        string path, CancellationToken cancellationToken)
+    {
+        var bytes = await File.ReadAllBytesAsync(path, cancellationToken);
+        return bytes is [.., (byte)'\n'] ? bytes.AsMemory(0, bytes.Length - 1) : bytes;
+    }
+
+    /// <summary>The disk's format as users write it.</summary>
+    public string FormatName => FormatNames.Of(Image.Format);
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await Image.DisposeAsync();
+        await Bytes.DisposeAsync();
+    }
+}

@@ -1,0 +1,62 @@
+using System.CommandLine;
+
+namespace Registry.Api.Cli;
+
+/// <summary>registry disk resize.</summary>
+internal static class DiskResizeCommand
+{
+    /// <summary>Makes the command.</summary>
+    public static Command Create()
+    {
+        var file = new Argument<string>("FILE") { Description = "The image file" };
+        var size = new Argument<string>("SIZE") { Description = "New size; +SIZE or -SIZE: so much more or less" };
+        var format = DiskFile.FormatOption("-f", "Format of FILE [found out]");
+        var shrink = new Option<bool>("--shrink") { Description = "Allow to cut off what lies behind the new end" };
+        var passphrase = DiskFile.PassphraseOption();
+        var quiet = new Option<bool>("-q") { Description = "Show nothing but errors" };
+        var command = new Command("resize", """
+            Change the size of a disk.
+              registry disk resize disk.qcow2 +2G
+              registry disk resize --shrink disk.qcow2 8G
+            """) { file, size, format, shrink, passphrase, quiet };
+
+        // "-2G" is a size, not an option.
+        command.TreatUnmatchedTokensAsErrors = true;
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            await using var edit = await DiskEdit.OpenAsync(
+                parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
+            var old = edit.Disk.VirtualSize;
+            var wanted = Target(parsed.GetValue(size)!, old);
+            if (wanted < old && !parsed.GetValue(shrink))
+            {
+                throw new CommandException(
+                    "Use the --shrink option to perform a shrink operation. "
+                    + "Shrinking an image will delete all data beyond the shrunken image's end.");
+            }
+
+            await edit.Disk.ResizeAsync(wanted, cancellationToken);
+            await edit.Disk.FlushAsync(cancellationToken);
+            if (!parsed.GetValue(quiet))
+            {
+                Console.WriteLine("Image resized.");
+            }
+
+            return 0;
+        });
+        return command;
+    }
+
+    private static long Target(string text, long old)
+    {
+        var size = text[0] switch
+        {
+            '+' => checked(old + Sizes.Parse(text[1..])),
+            '-' => old - Sizes.Parse(text[1..]),
+            _ => Sizes.Parse(text),
+        };
+        return size >= 0
+            ? checked(size + 511) & ~511L
+            : throw new CommandException("The new size must not be negative.");
+    }
+}

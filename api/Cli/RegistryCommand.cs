@@ -1,0 +1,76 @@
+using System.CommandLine;
+using System.Data.Common;
+using Grpc.Core;
+using Registry.Api.Grpc;
+using Registry.Engine.Disks;
+using Registry.Protos.V1;
+
+namespace Registry.Api.Cli;
+
+/// <summary>The command line: the list of verbs, and what every verb does with a failure.</summary>
+public static class RegistryCommand
+{
+    private const int Failed = 1;
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
+
+    /// <summary>Runs a command line.</summary>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        var root = new RootCommand(
+            "An image registry: the OpenStack Image API and gRPC, and provisioning of only what an image allocates.")
+        {
+            ServeCommand.Create(),
+            PushCommand.Create(),
+            PullCommand.Create(),
+            ImagesCommand.Create(),
+            ShowCommand.Create(),
+            RemoveCommand.Create(),
+            ProvisionCommand.Create(),
+            DiskCommand.Create(),
+            DbCommand.Create(),
+        };
+        ConnectionOptions.AddTo(root);
+        root.SetAction((_, cancellationToken) => ServeCommand.RunAsync(null, cancellationToken));
+        try
+        {
+            var configuration = new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = StopTimeout,
+            };
+            return await root.Parse(args).InvokeAsync(configuration);
+        }
+        catch (Exception e) when (Sentence(e) is { } sentence)
+        {
+            await Console.Error.WriteLineAsync("registry: " + sentence);
+            return Failed;
+        }
+    }
+
+    /// <summary>What to tell the user of a failure, in one line; null for a bug.</summary>
+    internal static string? Sentence(Exception exception) => exception switch
+    {
+        RpcException call => Sentence(call),
+        ImageFormatException format => $"{format.Message} ({FormatErrors.Code(format.Error)})",
+        OperationCanceledException => "interrupted",
+        CommandException or DiskOperationException or ConfigurationException or FormatException or IOException
+            or UnauthorizedAccessException or HttpRequestException or DbException => exception.Message,
+        _ => null,
+    };
+
+    private static string Sentence(RpcException call)
+    {
+        var trailer = call.Trailers.GetValueBytes(GrpcErrors.Trailer);
+        if (trailer is null)
+        {
+            return $"{call.Status.Detail} ({call.StatusCode})";
+        }
+
+        var detail = ErrorDetail.Parser.ParseFrom(trailer);
+        return $"{detail.Message} ({(detail.Reason.Length > 0 ? detail.Reason : detail.Code)})";
+    }
+}
+
+/// <summary>A verb cannot do what it was asked; the message is one line for the user.</summary>
+internal sealed class CommandException(string message) : Exception(message);

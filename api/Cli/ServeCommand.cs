@@ -1,0 +1,59 @@
+using System.CommandLine;
+
+namespace Registry.Api.Cli;
+
+/// <summary>registry serve.</summary>
+internal static class ServeCommand
+{
+    /// <summary>Makes the command.</summary>
+    public static Command Create()
+    {
+        var config = ConfigOption();
+        var command = new Command("serve", """
+            Run the registry (the default verb).
+
+            Without configuration: no authentication, loopback only, SQLite and image bytes below ./registry-data,
+            HTTP on 127.0.0.1:9292, gRPC on 127.0.0.1:9293, metrics on 127.0.0.1:9294.
+
+            Settings come from --config FILE and the environment, e.g.
+              Registry__DataDirectory=/var/lib/registry registry serve
+            """) { config };
+        command.SetAction((parsed, cancellationToken) => RunAsync(parsed.GetValue(config), cancellationToken));
+        return command;
+    }
+
+    /// <summary>Runs the server until it is told to stop.</summary>
+    /// <exception cref="ConfigurationException">It cannot start.</exception>
+    public static async Task<int> RunAsync(FileInfo? config, CancellationToken cancellationToken)
+    {
+        await using var app = Build(config);
+        await app.StartAsync(cancellationToken);
+        await app.WaitForShutdownAsync(cancellationToken);
+        return 0;
+    }
+
+    /// <summary>The option that names a configuration file.</summary>
+    public static Option<FileInfo?> ConfigOption() => new("--config")
+    {
+        Description = "JSON configuration file, over the defaults and under the environment",
+    };
+
+    /// <summary>Builds the server from the defaults, a configuration file and the environment.</summary>
+    /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
+    public static WebApplication Build(FileInfo? config)
+    {
+        var builder = WebApplication.CreateBuilder();
+        if (config is not null)
+        {
+            if (!config.Exists)
+            {
+                throw new ConfigurationException($"The configuration file '{config}' does not exist.");
+            }
+
+            builder.Configuration.AddJsonFile(config.FullName, optional: false, reloadOnChange: false);
+            builder.Configuration.AddEnvironmentVariables();
+        }
+
+        return RegistryServer.Build(builder);
+    }
+}

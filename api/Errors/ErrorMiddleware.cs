@@ -1,0 +1,80 @@
+using Registry.Api.Metrics;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Errors;
+
+/// <summary>Turns what a request threw into the answer, once and in one place.</summary>
+public sealed partial class ErrorMiddleware(
+    RequestDelegate next, RegistryMetrics metrics, ILogger<ErrorMiddleware> logger)
+{
+    /// <summary>Runs the middleware.</summary>
+    public async Task InvokeAsync(HttpContext context)
+    {
+        try
+        {
+            await next(context);
+        }
+        catch (Exception e) when (
+            context.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
+        {
+            Log.ClientGone(logger, context.Request.Method, context.Request.Path);
+        }
+        catch (Exception e) when (context.Response.HasStarted)
+        {
+            // The status line is out: all that is left is to let the client see that the body is not whole.
+            CountDamage(e);
+            Log.Aborted(logger, context.Request.Path, e);
+            context.Abort();
+        }
+        catch (BadHttpRequestException e)
+        {
+            await ErrorBody.WriteAsync(context, e.StatusCode, e.Message);
+        }
+        catch (Exception e)
+        {
+            CountDamage(e);
+            var refusal = Refusals.From(e);
+            if (refusal is null)
+            {
+                Log.Unhandled(logger, context.Request.Method, context.Request.Path, e);
+                await ErrorBody.WriteAsync(
+                    context, StatusCodes.Status500InternalServerError,
+                    $"The server failed on this request; its log has the cause under {context.TraceIdentifier}.");
+                return;
+            }
+
+            var entry = ErrorCatalog.Entry(refusal.Code);
+            Log.Refused(
+                logger, context.Request.Method, context.Request.Path, entry.HttpStatus, refusal.Reason ?? entry.Name);
+            await ErrorBody.WriteAsync(context, entry.HttpStatus, refusal.Message, refusal.Reason ?? entry.Name);
+        }
+    }
+
+    private void CountDamage(Exception exception)
+    {
+        if (exception is BlobCorruptException)
+        {
+            metrics.Corrupt();
+            Log.Damaged(logger, exception);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "{Method} {Path}: the client went away")]
+        public static partial void ClientGone(ILogger logger, string method, string path);
+
+        [LoggerMessage(2, LogLevel.Error, "{Path}: transfer aborted")]
+        public static partial void Aborted(ILogger logger, string path, Exception exception);
+
+        [LoggerMessage(5, LogLevel.Error, "stored bytes are damaged")]
+        public static partial void Damaged(ILogger logger, Exception exception);
+
+        [LoggerMessage(3, LogLevel.Error, "{Method} {Path} failed")]
+        public static partial void Unhandled(ILogger logger, string method, string path, Exception exception);
+
+        [LoggerMessage(4, LogLevel.Information, "{Method} {Path}: {Status} {Reason}")]
+        public static partial void Refused(ILogger logger, string method, string path, int status, string reason);
+    }
+}

@@ -1,0 +1,20 @@
+using System.Data.Common;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Errors;
+
+/// <summary>Reads an exception as a refusal of ours, for HTTP and gRPC alike.</summary>
+public static class Refusals
+{
+    /// <summary>The refusal that an exception stands for; null when it is a fault of the server.</summary>
+    public static RegistryException? From(Exception exception) => exception switch
+    {
+        RegistryException refusal => refusal,
+        StoreFullException full => new(ErrorCode.StoreFull, full.Message),
+        BlobNotFoundException => new(ErrorCode.Gone, "The image's data is not in the store any more.", "data_gone"),
+        DbException { IsTransient: true } => new(ErrorCode.DatabaseUnavailable, "The database does not answer."),
+        BlobCorruptException corrupt => new(ErrorCode.DataCorrupt, corrupt.Message),
+        _ => null,
+    };
+}

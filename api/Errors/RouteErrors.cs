@@ -1,0 +1,38 @@
+using System.Collections.Frozen;
+
+namespace Registry.Api.Errors;
+
+/// <summary>Gives requests that no route takes the Image API's answers: 404, 405 with the methods that exist, and 501
+/// for a method that nobody knows.</summary>
+internal static class RouteErrors
+{
+    private static readonly FrozenSet<string> Methods =
+        FrozenSet.Create("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT");
+
+    /// <summary>Runs the middleware.</summary>
+    public static async Task InvokeAsync(HttpContext context, RequestDelegate next)
+    {
+        await next(context);
+        var response = context.Response;
+        if (response.HasStarted || response.ContentType is not null)
+        {
+            return;
+        }
+
+        switch (response.StatusCode)
+        {
+            case StatusCodes.Status405MethodNotAllowed:
+                await ErrorBody.WriteAsync(
+                    context,
+                    response.StatusCode,
+                    $"The method {context.Request.Method} is not allowed for this resource.");
+                break;
+            case StatusCodes.Status404NotFound when !Methods.Contains(context.Request.Method):
+                await ErrorBody.WriteAsync(context, StatusCodes.Status501NotImplemented, "The method is not known.");
+                break;
+            case StatusCodes.Status404NotFound:
+                await ErrorBody.WriteAsync(context, response.StatusCode, "The resource could not be found.");
+                break;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Core.Interceptors;
+using Registry.Api.Errors;
+using Registry.Api.Metrics;
+using Registry.Protos.V1;
+using Registry.Storage.Blobs;
+
+namespace Registry.Api.Grpc;
+
+/// <summary>Turns what a call threw into a gRPC status with an error detail, from the same table as HTTP.</summary>
+public sealed partial class GrpcErrors(RegistryMetrics metrics, ILogger<GrpcErrors> logger) : Interceptor
+{
+    /// <summary>Trailer that carries a serialised <see cref="ErrorDetail"/>.</summary>
+    public const string Trailer = "registry-error-bin";
+
+    /// <inheritdoc/>
+    public override Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
+        TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation) =>
+        GuardAsync(context, () => continuation(request, context));
+
+    /// <inheritdoc/>
+    public override Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
+        IAsyncStreamReader<TRequest> requestStream, ServerCallContext context,
+        ClientStreamingServerMethod<TRequest, TResponse> continuation) =>
+        GuardAsync(context, () => continuation(requestStream, context));
+
+    /// <inheritdoc/>
+    public override Task ServerStreamingServerHandler<TRequest, TResponse>(
+        TRequest request, IServerStreamWriter<TResponse> responseStream, ServerCallContext context,
+        ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
+        GuardAsync(context, async () =>
+        {
+            await continuation(request, responseStream, context);
+            return true;
+        });
+
+    private async Task<T> GuardAsync<T>(ServerCallContext context, Func<Task<T>> call)
+    {
+        try
+        {
+            return await call();
+        }
+        catch (RpcException)
+        {
+            throw;
+        }
+        catch (Exception e) when (
+            context.CancellationToken.IsCancellationRequested && e is OperationCanceledException or IOException)
+        {
+            Log.ClientGone(logger, context.Method);
+            throw new RpcException(new Status(StatusCode.Cancelled, "The call was cancelled."));
+        }
+        catch (Exception e)
+        {
+            if (e is BlobCorruptException)
+            {
+                metrics.Corrupt();
+                Log.Damaged(logger, context.Method, e);
+            }
+
+            var refusal = Refusals.From(e);
+            if (refusal is null)
+            {
+                Log.Unhandled(logger, context.Method, e);
+                throw new RpcException(
+                    new Status(StatusCode.Internal, "The server failed on this call; its log has the cause."));
+            }
+
+            var entry = ErrorCatalog.Entry(refusal.Code);
+            Log.Refused(logger, context.Method, entry.GrpcStatus, refusal.Reason ?? entry.Name);
+            var detail = new ErrorDetail
+            {
+                Code = entry.Name,
+                Reason = refusal.Reason ?? "",
+                Message = refusal.Message,
+            };
+            throw new RpcException(
+                new Status(entry.GrpcStatus, refusal.Message), new Metadata { { Trailer, detail.ToByteArray() } });
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "{Method}: the client went away")]
+        public static partial void ClientGone(ILogger logger, string method);
+
+        [LoggerMessage(2, LogLevel.Error, "{Method} failed")]
+        public static partial void Unhandled(ILogger logger, string method, Exception exception);
+
+        [LoggerMessage(4, LogLevel.Error, "{Method}: stored bytes are damaged")]
+        public static partial void Damaged(ILogger logger, string method, Exception exception);
+
+        [LoggerMessage(3, LogLevel.Information, "{Method}: {Status} {Reason}")]
+        public static partial void Refused(ILogger logger, string method, StatusCode status, string reason);
+    }
+}

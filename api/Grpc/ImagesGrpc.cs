@@ -1,0 +1,192 @@
+using Google.Protobuf;
+using Grpc.Core;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.ImageData;
+using Registry.Api.Images;
+using Registry.Protos.V1;
+using Registry.Storage.Domain;
+using Image = Registry.Storage.Domain.Image;
+using ImageMessage = Registry.Protos.V1.Image;
+
+namespace Registry.Api.Grpc;
+
+/// <summary>registry.v1.Images, on the same core as the HTTP routes.</summary>
+internal sealed class ImagesGrpc(
+    ImageCommands commands, ImageUploads uploads, ImageDownloads downloads, IOptions<RegistryOptions> options)
+    : Protos.V1.Images.ImagesBase
+{
+    /// <inheritdoc/>
+    public override async Task<ImageMessage> Create(CreateImageRequest request, ServerCallContext context)
+    {
+        var draft = new ImageDraft
+        {
+            Id = request.Id.Length > 0 ? request.Id : null,
+            Name = request.Name.Length > 0 ? request.Name : null,
+            DiskFormat = request.DiskFormat,
+            ContainerFormat = request.ContainerFormat,
+            Visibility = request.Visibility.Length > 0 ? request.Visibility : "shared",
+            MinDisk = request.MinDisk,
+            MinRam = request.MinRam,
+            IsProtected = request.Protected,
+            IsHidden = request.Hidden,
+            Tags = request.Tags,
+            Properties = request.Properties.ToDictionary(),
+        };
+        return ImageMessages.From(await commands.CreateAsync(CallerOf(context), draft, context.CancellationToken));
+    }
+
+    /// <inheritdoc/>
+    public override async Task<ImageMessage> Get(GetImageRequest request, ServerCallContext context) =>
+        ImageMessages.From(await commands.GetAsync(CallerOf(context), request.Id, context.CancellationToken));
+
+    /// <inheritdoc/>
+    public override async Task<ListImagesResponse> List(ListImagesRequest request, ServerCallContext context)
+    {
+        var query = ImageListQuery.From(request, options.Value.Limits);
+        var images = await commands.ListAsync(CallerOf(context), query, context.CancellationToken);
+        var response = new ListImagesResponse
+        {
+            NextMarker = images.Count == query.Limit && images.Count > 0 ? images[^1].Id : "",
+        };
+        response.Images.AddRange(images.Select(ImageMessages.From));
+        return response;
+    }
+
+    /// <inheritdoc/>
+    public override async Task<ImageMessage> Update(UpdateImageRequest request, ServerCallContext context) =>
+        ImageMessages.From(await commands.ChangeAsync(
+            CallerOf(context), request.Id, image => Apply(image, request), context.CancellationToken));
+
+    /// <inheritdoc/>
+    public override async Task<DeleteImageResponse> Delete(DeleteImageRequest request, ServerCallContext context)
+    {
+        await commands.DeleteAsync(CallerOf(context), request.Id, context.CancellationToken);
+        return new DeleteImageResponse();
+    }
+
+    /// <inheritdoc/>
+    public override async Task<ImageMessage> Upload(
+        IAsyncStreamReader<UploadRequest> requestStream, ServerCallContext context)
+    {
+        if (!await requestStream.MoveNext(context.CancellationToken)
+            || requestStream.Current.PartCase != UploadRequest.PartOneofCase.Start)
+        {
+            throw new RegistryException(ErrorCode.BadRequest, "An upload stream begins with a start message.");
+        }
+
+        var start = requestStream.Current.Start;
+        var body = new GrpcUploadBody(requestStream, start.HasSize ? start.Size : null);
+        await uploads.UploadAsync(CallerOf(context), start.Id, body, context.CancellationToken);
+        return ImageMessages.From(await commands.GetAsync(CallerOf(context), start.Id, context.CancellationToken));
+    }
+
+    /// <inheritdoc/>
+    public override async Task Download(
+        DownloadRequest request, IServerStreamWriter<DownloadResponse> responseStream, ServerCallContext context)
+    {
+        var (image, blob) = await downloads.OpenAsync(CallerOf(context), request.Id, context.CancellationToken);
+        if (blob is null)
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict,
+                $"Image {image.Id} has no data: its status is {ImageStatuses.Name(image.Status)}.",
+                "no_data");
+        }
+
+        var length = request.Length == 0 ? blob.Length - request.Offset : request.Length;
+        if (request.Offset < 0 || length < 0 || request.Offset > blob.Length || length > blob.Length - request.Offset)
+        {
+            throw new RegistryException(
+                ErrorCode.RangeNotSatisfiable, $"The range is outside the image's {blob.Length} bytes.");
+        }
+
+        await SendAsync(blob, request.Offset, request.Offset + length, responseStream, context.CancellationToken);
+    }
+
+    private async Task SendAsync(
+        Storage.Blobs.VerifiedBlob blob, long offset, long end, IServerStreamWriter<DownloadResponse> responses,
+        CancellationToken cancellationToken)
+    {
+        while (offset < end)
+        {
+            var run = await blob.RunAsync(offset, cancellationToken);
+            var length = Math.Min(run.Length, end - offset);
+            if (run.IsZero)
+            {
+                await responses.WriteAsync(new DownloadResponse { Zeros = length }, cancellationToken);
+            }
+            else
+            {
+                await downloads.CopyAsync(
+                    blob, offset, length, (bytes, token) => SendAsync(responses, bytes, token), cancellationToken);
+            }
+
+            offset += length;
+        }
+    }
+
+    private static async ValueTask SendAsync(
+        IServerStreamWriter<DownloadResponse> responses,
+        ReadOnlyMemory<byte> bytes,
+        CancellationToken cancellationToken)
+    {
+        for (var sent = 0; sent < bytes.Length; sent += DataMessages.BytesMax)
+        {
+            var part = bytes.Slice(sent, Math.Min(DataMessages.BytesMax, bytes.Length - sent));
+            await responses.WriteAsync(
+                new DownloadResponse { Data = UnsafeByteOperations.UnsafeWrap(part) }, cancellationToken);
+        }
+    }
+
+    private bool Apply(Image image, UpdateImageRequest request)
+    {
+        image.Name = request.HasName ? ImageRules.Text("name", request.Name) : image.Name;
+        image.MinDisk = request.HasMinDisk ? ImageRules.Minimum("min_disk", request.MinDisk) : image.MinDisk;
+        image.MinRam = request.HasMinRam ? ImageRules.Minimum("min_ram", request.MinRam) : image.MinRam;
+        image.IsProtected = request.HasProtected ? request.Protected : image.IsProtected;
+        image.IsHidden = request.HasHidden ? request.Hidden : image.IsHidden;
+        if (request.HasVisibility)
+        {
+            image.Visibility = ImageRules.Visibility(request.Visibility);
+        }
+
+        if (request.HasDiskFormat)
+        {
+            ImageChanges.SetFormat(image, "disk_format", request.DiskFormat);
+        }
+
+        if (request.HasContainerFormat)
+        {
+            ImageChanges.SetFormat(image, "container_format", request.ContainerFormat);
+        }
+
+        foreach (var name in request.RemoveProperties)
+        {
+            ImageRules.RequireNotReserved(name);
+            image.RemoveProperty(name);
+        }
+
+        foreach (var (name, value) in request.SetProperties)
+        {
+            ImageRules.RequireNotReserved(name);
+            image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
+        }
+
+        foreach (var tag in request.RemoveTags)
+        {
+            image.RemoveTag(tag);
+        }
+
+        foreach (var tag in request.AddTags)
+        {
+            image.AddTag(ImageRules.Tag(tag));
+        }
+
+        ImageRules.RequireCount("tags", image.Tags.Count, options.Value.Limits.Tags);
+        ImageRules.RequireCount("properties", image.Properties.Count, options.Value.Limits.Properties);
+        return true;
+    }
+
+    private static Caller CallerOf(ServerCallContext context) => Caller.Of(context.GetHttpContext());
+}

@@ -1,0 +1,119 @@
+using System.Diagnostics;
+using Google.Protobuf;
+using Grpc.Core;
+using Registry.Api.Auth;
+using Registry.Api.Metrics;
+using Registry.Api.Provisioning;
+using Registry.Engine.Convert;
+using Registry.Engine.Disks;
+using Registry.Protos.V1;
+
+namespace Registry.Api.Grpc;
+
+/// <summary>registry.v1.Provisioning.</summary>
+internal sealed class ProvisioningGrpc(StoredDisks disks, RegistryMetrics metrics)
+    : Protos.V1.Provisioning.ProvisioningBase
+{
+    private const int ExtentsPerMessage = 4096;
+
+    /// <inheritdoc/>
+    public override async Task GetMap(
+        GetMapRequest request, IServerStreamWriter<MapResponse> responseStream, ServerCallContext context)
+    {
+        var cancellation = context.CancellationToken;
+        await using var stored = await disks.OpenAsync(
+            Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
+        var message = new MapResponse { Info = Info(stored.Disk) };
+        await foreach (var extent in stored.Disk.MapAsync(0, stored.Disk.VirtualSize, cancellation))
+        {
+            message.Extents.Add(new MapExtent
+            {
+                Start = extent.Start,
+                Length = extent.Length,
+                Kind = Kind(extent.Kind),
+                StoredLength = extent.StoredLength,
+            });
+            if (message.Extents.Count == ExtentsPerMessage)
+            {
+                await responseStream.WriteAsync(message, cancellation);
+                message = new MapResponse();
+            }
+        }
+
+        if (message.Info is not null || message.Extents.Count > 0)
+        {
+            await responseStream.WriteAsync(message, cancellation);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async Task ReadDisk(
+        ReadDiskRequest request, IServerStreamWriter<DiskResponse> responseStream, ServerCallContext context)
+    {
+        using var span = RegistryMetrics.Traces.StartActivity("provision");
+        span?.SetTag("image.id", request.ImageId);
+        var cancellation = context.CancellationToken;
+        await using var stored = await disks.OpenAsync(
+            Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
+        var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
+        var totals = default(AllocationTotals);
+        await foreach (var extent in stored.Disk.MapAsync(0, stored.Disk.VirtualSize, cancellation))
+        {
+            totals = totals.With(extent);
+        }
+
+        await responseStream.WriteAsync(
+            new DiskResponse
+            {
+                Start = new DiskStart
+                {
+                    Info = Info(stored.Disk),
+                    Size = size,
+                    Allocated = totals.AllocatedBytes,
+                    Stored = totals.StoredBytes,
+                },
+            },
+            cancellation);
+        long sent = 0;
+        await foreach (var piece in DiskReader.ReadAsync(stored.Disk, DiskReadOptions.Default, cancellation))
+        {
+            using (piece)
+            {
+                await SendAsync(piece, responseStream, cancellation);
+                sent += piece.Length;
+            }
+        }
+
+        metrics.Provisioned(sent);
+        await responseStream.WriteAsync(
+            new DiskResponse { End = new DiskEnd { StoreBytesRead = stored.Blob.BytesRead, BytesSent = sent } },
+            cancellation);
+    }
+
+    private static async Task SendAsync(
+        DiskPiece piece, IServerStreamWriter<DiskResponse> responses, CancellationToken cancellationToken)
+    {
+        for (var sent = 0; sent < piece.Data.Length; sent += DataMessages.BytesMax)
+        {
+            var part = piece.Data.Slice(sent, Math.Min(DataMessages.BytesMax, piece.Data.Length - sent));
+            var data = new DiskData { Offset = piece.Offset + sent, Data = UnsafeByteOperations.UnsafeWrap(part) };
+            await responses.WriteAsync(new DiskResponse { Data = data }, cancellationToken);
+        }
+    }
+
+    private static DiskInfo Info(DiskImage disk) => new()
+    {
+        VirtualSize = disk.VirtualSize,
+        ClusterSize = disk.ClusterSize,
+        Format = disk.Format.ToString().ToLowerInvariant(),
+    };
+
+    private static MapExtent.Types.Kind Kind(ExtentKind kind) => kind switch
+    {
+        ExtentKind.Hole => MapExtent.Types.Kind.Hole,
+        ExtentKind.Zero => MapExtent.Types.Kind.Zero,
+        ExtentKind.Data => MapExtent.Types.Kind.Data,
+        ExtentKind.Compressed => MapExtent.Types.Kind.Compressed,
+        _ => throw new UnreachableException(),
+    };
+}

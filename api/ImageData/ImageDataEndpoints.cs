@@ -1,0 +1,74 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.ImageData;
+
+/// <summary>PUT and GET /v2/images/{id}/file (spec/glance-v2.md, 5).</summary>
+public static class ImageDataEndpoints
+{
+    private const string OctetStream = "application/octet-stream";
+    private static readonly TimeSpan SlowStartGrace = TimeSpan.FromSeconds(30);
+
+    /// <summary>Lists the routes.</summary>
+    public static void MapImageData(this IEndpointRouteBuilder v2)
+    {
+        v2.MapPut("/images/{id}/file", UploadAsync);
+        v2.MapGet("/images/{id}/file", DownloadAsync).AddEndpointFilter(RequestBody.Refuse);
+    }
+
+    private static async Task UploadAsync(
+        HttpContext context, string id, ImageUploads uploads, IOptions<RegistryOptions> options)
+    {
+        var mediaType = context.Request.ContentType?.Split(';', 2)[0].Trim();
+        if (!OctetStream.Equals(mediaType, StringComparison.OrdinalIgnoreCase))
+        {
+            throw new RegistryException(
+                ErrorCode.UnsupportedMedia, $"The content type of image data must be {OctetStream}.");
+        }
+
+        context.Features.Get<IHttpMaxRequestBodySizeFeature>()!.MaxRequestBodySize = null;
+        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()!.MinDataRate =
+            new MinDataRate(options.Value.Uploads.MinimumBytesPerSecond, SlowStartGrace);
+        var body = new HttpUploadBody(context.Request.Body, StatedLength(context.Request));
+        await uploads.UploadAsync(Caller.Of(context), id, body, context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static async Task DownloadAsync(HttpContext context, string id, ImageDownloads downloads)
+    {
+        var (image, blob) = await downloads.OpenAsync(Caller.Of(context), id, context.RequestAborted);
+        if (blob is null)
+        {
+            context.Response.StatusCode = StatusCodes.Status204NoContent;
+            return;
+        }
+
+        var request = context.Request.Headers;
+        var range = ByteRange.Read(request.Range, request.ContentRange, blob.Length);
+        range.WriteHeaders(context.Response);
+        context.Response.Headers.ContentMD5 = image.Checksum;
+        var body = context.Response.Body;
+        await downloads.CopyAsync(
+            blob, range.Offset, range.Length,
+            body.WriteAsync, context.RequestAborted);
+    }
+
+    private static long? StatedLength(HttpRequest request)
+    {
+        var stated = request.Headers["x-openstack-image-size"].ToString();
+        if (stated.Length == 0)
+        {
+            return request.ContentLength;
+        }
+
+        return long.TryParse(stated, NumberStyles.None, CultureInfo.InvariantCulture, out var length)
+            ? length
+            : throw new RegistryException(
+                ErrorCode.BadRequest, "x-openstack-image-size must be a whole number of bytes.");
+    }
+}

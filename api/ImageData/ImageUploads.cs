@@ -1,0 +1,237 @@
+using System.Diagnostics;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Errors;
+using Registry.Api.Metrics;
+using Registry.Api.Provisioning;
+using Registry.Api.Stores;
+using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.ImageData;
+
+/// <summary>The upload of an image's bytes, the same for HTTP and gRPC.</summary>
+/// <remarks>
+/// 1. authorise; 2. claim: an intent row, the image saving, a new generation; 3. one pass over the body: digests,
+/// inspection, block digests, writer; 4. judge the content, map the disk and check every reference in it; 5. commit the
+/// blob under a key that holds the generation; 6. one transaction: the image active where status and generation still
+/// match. Anything that fails leaves the image queued, no bytes behind, and says why. A killed server leaves an intent
+/// that expires.
+/// </remarks>
+public sealed partial class ImageUploads(
+    IDbContextFactory<RegistryDb> databases,
+    UploadLedger ledger,
+    StoreSet stores,
+    ChunkPool pool,
+    RegistryMetrics metrics,
+    TimeProvider clock,
+    IOptions<RegistryOptions> options,
+    ILogger<ImageUploads> logger) : IDisposable
+{
+    private static readonly string Instance = $"{Environment.MachineName}/{Environment.ProcessId}/{Guid.NewGuid():N}";
+
+    private readonly SemaphoreSlim _slots = new(options.Value.Uploads.ConcurrentMax);
+
+    /// <summary>Name of this process in upload claims.</summary>
+    public static string Owner => Instance;
+
+    /// <summary>Takes an upload.</summary>
+    /// <param name="caller">Who uploads.</param>
+    /// <param name="imageId">The image, which must be queued.</param>
+    /// <param name="body">The bytes.</param>
+    /// <param name="cancellationToken">Fires when the client goes away.</param>
+    /// <exception cref="RegistryException">Refused: not found, forbidden, wrong status, formats not set, too large,
+    /// wrong length, content that is not what was declared or not safe, fenced by another upload.</exception>
+    /// <exception cref="IOException">The client went away or the store failed.</exception>
+    public async Task UploadAsync(
+        Caller caller, string imageId, IUploadBody body, CancellationToken cancellationToken)
+    {
+        using var span = RegistryMetrics.Traces.StartActivity("upload");
+        span?.SetTag("image.id", imageId);
+        await AuthoriseAsync(caller, imageId, cancellationToken);
+        var cap = options.Value.Limits.ImageSizeCapBytes;
+        if (body.Length > cap)
+        {
+            throw new RegistryException(ErrorCode.TooLarge, $"The image is larger than the maximum of {cap} bytes.");
+        }
+
+        if (!await _slots.WaitAsync(TimeSpan.Zero, cancellationToken))
+        {
+            throw new RegistryException(
+                ErrorCode.Busy, $"{options.Value.Uploads.ConcurrentMax} uploads are under way; try again later.");
+        }
+
+        try
+        {
+            await ClaimAndTakeAsync(caller, imageId, body, cap, cancellationToken);
+        }
+        finally
+        {
+            _slots.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _slots.Dispose();
+
+    private async Task ClaimAndTakeAsync(
+        Caller caller, string imageId, IUploadBody body, long cap, CancellationToken cancellationToken)
+    {
+        var intent = await ledger.BeginAsync(
+            imageId, caller.Viewer, stores.Default.Id, Instance, options.Value.Uploads.Lease, cancellationToken);
+        var started = clock.GetTimestamp();
+        metrics.UploadStarted();
+        var (outcome, length) = ("failed", 0L);
+        try
+        {
+            length = await TakeAsync(caller, intent, body, cap, cancellationToken);
+            outcome = "active";
+        }
+        catch (Exception e)
+        {
+            outcome = await AbandonAsync(intent, e);
+            throw;
+        }
+        finally
+        {
+            var elapsed = clock.GetElapsedTime(started);
+            metrics.UploadEnded(outcome, length, elapsed);
+            Log.Ended(logger, imageId, intent.Generation, outcome, length, (long)elapsed.TotalMilliseconds);
+        }
+    }
+
+    private async Task AuthoriseAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    {
+        var image = await FindAsync(caller, imageId, cancellationToken) ?? throw Images.ImageCommands.NotFound(imageId);
+        caller.RequireModify(image);
+        if (image.Status == ImageStatus.Queued)
+        {
+            image.RequireFormats();
+        }
+    }
+
+    private async Task<Image?> FindAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        return await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken);
+    }
+
+    private async Task<long> TakeAsync(
+        Caller caller, UploadIntent intent, IUploadBody body, long cap, CancellationToken cancellationToken)
+    {
+        await using var lease = new UploadLease(ledger, intent, options.Value.Uploads.Lease, clock, cancellationToken);
+        try
+        {
+            // Read under the claim: while the image is saving its formats cannot change; what is judged stays.
+            var image = await FindAsync(caller, intent.ImageId, lease.Token) ?? throw await FencedAsync(intent.ImageId);
+            image.RequireFormats();
+            return await StoreAsync(image, intent, body, cap, lease);
+        }
+        catch (OperationCanceledException) when (lease.IsLost && !cancellationToken.IsCancellationRequested)
+        {
+            throw await FencedAsync(intent.ImageId);
+        }
+    }
+
+    private async Task<long> StoreAsync(
+        Image image, UploadIntent intent, IUploadBody body, long cap, UploadLease lease)
+    {
+        var store = stores.Get(intent.StoreId);
+        await using var writer = await store.BeginAsync(intent.Key, body.Length, lease.Token);
+        var index = new BlobIndexWriter((page, token) => writer.AppendAsync(BlobPart.Index, page, token));
+        var inspector = new FormatInspector();
+
+        using var pass = new UploadPass(pool, writer, index, inspector, options.Value.Uploads.ChunkPatience);
+        var summary = await pass.RunAsync(
+            body, cap, () => RequireAccepted(UploadVerdict.JudgeEarly(image.DiskFormat!, inspector)), lease.Token);
+
+        var verdict = UploadVerdict.Judge(image.DiskFormat!, image.ContainerFormat, summary.Inspection);
+        RequireAccepted(verdict.Refusal);
+        var diskBytes = await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, lease.Token);
+        var root = await index.FinishAsync(lease.Token);
+        await writer.CommitAsync(lease.Token);
+
+        // From here on a cancelled client changes nothing: the bytes are durable, the transaction decides.
+        var outcome = await ledger.CommitAsync(
+            intent,
+            new UploadResult
+            {
+                Size = summary.Length,
+                VirtualSize = diskBytes ?? verdict.VirtualSize,
+                Checksum = summary.Md5,
+                HashAlgorithm = "sha512",
+                HashValue = summary.Sha512,
+                IndexLength = root.IndexLength,
+                IndexDigest = root.IndexDigest,
+            },
+            CancellationToken.None);
+        if (outcome == CommitOutcome.Fenced)
+        {
+            await store.DeleteAsync(intent.Key, CancellationToken.None);
+            throw await FencedAsync(intent.ImageId);
+        }
+
+        return summary.Length;
+    }
+
+    private static void RequireAccepted(InspectionFailure? refusal)
+    {
+        if (refusal is not null)
+        {
+            throw new RegistryException(ErrorCode.ImageRejected, refusal.Message, FormatErrors.Code(refusal.Error));
+        }
+    }
+
+    private async Task<RegistryException> FencedAsync(string imageId)
+    {
+        await using var db = await databases.CreateDbContextAsync(CancellationToken.None);
+        var isThere = await db.Images.AnyAsync(i => i.Id == imageId && i.Status != ImageStatus.Deleted);
+        return isThere
+            ? new RegistryException(ErrorCode.Fenced, "Another upload of this image took over; this one was discarded.")
+            : new RegistryException(ErrorCode.Gone, $"Image {imageId} was deleted during the upload.");
+    }
+
+    private async Task<string> AbandonAsync(UploadIntent intent, Exception cause)
+    {
+        var refusal = Refusals.From(cause);
+        var code = refusal is null
+            ? cause is OperationCanceledException or IOException ? "upload_interrupted" : "internal_error"
+            : refusal.Reason ?? ErrorCatalog.Entry(refusal.Code).Name;
+        try
+        {
+            // The client may be gone and its token with it; the claim is given up all the same.
+            await ledger.AbandonAsync(
+                intent,
+                code,
+                refusal?.Message ?? "The upload broke off before it was complete.",
+                CancellationToken.None);
+        }
+        catch (Exception e)
+        {
+            Log.NotAbandoned(logger, intent.ImageId, intent.Generation, e); // the lease runs out and the reaper does it
+        }
+
+        return refusal?.Code switch
+        {
+            null => "failed",
+            ErrorCode.Fenced or ErrorCode.Gone => "fenced",
+            _ => "rejected",
+        };
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information,
+            "upload of {ImageId}/{Generation}: {Outcome}, {Bytes} bytes in {Milliseconds} ms")]
+        public static partial void Ended(
+            ILogger logger, string imageId, long generation, string outcome, long bytes, long milliseconds);
+
+        [LoggerMessage(2, LogLevel.Warning,
+            "upload of {ImageId}/{Generation}: giving up its claim failed; it expires by itself")]
+        public static partial void NotAbandoned(ILogger logger, string imageId, long generation, Exception exception);
+    }
+}

@@ -1,0 +1,158 @@
+using System.Text.Json;
+using Registry.Api.Auth;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Images;
+
+/// <summary>Applies a patch to an image (spec/glance-v2.md, 4): all of it or nothing.</summary>
+internal static class ImageChanges
+{
+    /// <summary>Applies the operations in order.</summary>
+    /// <returns>False when there was none.</returns>
+    /// <exception cref="RegistryException">Forbidden for read-only and reserved attributes, Conflict for what is there
+    /// or is missing, BadRequest for values, TooLarge for counts.</exception>
+    public static bool Apply(Caller caller, Image image, ImagePatch patch, LimitsSection limits)
+    {
+        var propertiesBefore = image.Properties.Count;
+        foreach (var operation in patch.Operations)
+        {
+            var name = operation.Path[0];
+            RequireWritable(name);
+            if (ImageAttributes.IsBase(name))
+            {
+                ApplyBase(caller, image, operation, name, patch.IsStrictAdd);
+            }
+            else
+            {
+                ApplyProperty(image, operation, name, patch.IsStrictAdd);
+            }
+        }
+
+        ImageRules.RequireCount("tags", image.Tags.Count, limits.Tags);
+        if (image.Properties.Count > propertiesBefore)
+        {
+            ImageRules.RequireCount("properties", image.Properties.Count, limits.Properties);
+        }
+
+        return patch.Operations.Count > 0;
+    }
+
+    /// <summary>Sets a format, which only an image without bytes may change.</summary>
+    public static void SetFormat(Image image, string attribute, string? value)
+    {
+        if (image.Status is not (ImageStatus.Queued or ImageStatus.Importing))
+        {
+            throw new RegistryException(
+                ErrorCode.Forbidden, $"Attribute {attribute} can be only replaced for a queued image.");
+        }
+
+        if (attribute == "disk_format")
+        {
+            image.DiskFormat = ImageRules.DiskFormat(value);
+        }
+        else
+        {
+            image.ContainerFormat = ImageRules.ContainerFormat(value);
+        }
+    }
+
+    private static void RequireWritable(string name)
+    {
+        if (ImageAttributes.ReadOnly.Contains(name))
+        {
+            throw new RegistryException(ErrorCode.Forbidden, $"Attribute '{name}' is read-only.");
+        }
+
+        if (name == "locations")
+        {
+            throw new RegistryException(
+                ErrorCode.Forbidden,
+                "It's not allowed to add, replace or remove locations if locations are invisible.");
+        }
+
+        ImageRules.RequireNotReserved(name);
+    }
+
+    private static void ApplyBase(Caller caller, Image image, PatchOperation operation, string name, bool isStrictAdd)
+    {
+        if (operation.Kind == PatchOperationKind.Remove)
+        {
+            throw new RegistryException(ErrorCode.Forbidden, $"Property {name} may not be removed.");
+        }
+
+        if (operation.Kind == PatchOperationKind.Add && isStrictAdd)
+        {
+            throw AlreadyPresent(name);
+        }
+
+        var value = operation.Value;
+        switch (name)
+        {
+            case "name":
+                image.Name = ImageRules.Text(name, value.GetString());
+                break;
+            case "owner":
+                SetOwner(caller, image, value.GetString());
+                break;
+            case "visibility":
+                image.Visibility = ImageRules.Visibility(value.GetString()!);
+                break;
+            case "disk_format" or "container_format":
+                SetFormat(image, name, value.GetString());
+                break;
+            case "min_disk":
+                image.MinDisk = ImageRules.Minimum(name, value.GetInt64());
+                break;
+            case "min_ram":
+                image.MinRam = ImageRules.Minimum(name, value.GetInt64());
+                break;
+            case "protected":
+                image.IsProtected = value.GetBoolean();
+                break;
+            case "os_hidden":
+                image.IsHidden = value.GetBoolean();
+                break;
+            case "tags":
+                image.ReplaceTags(value.EnumerateArray().Select(v => ImageRules.Tag(v.GetString()!)).ToArray());
+                break;
+            default:
+                throw new RegistryException(ErrorCode.Forbidden, $"Attribute '{name}' is read-only.");
+        }
+    }
+
+    private static void ApplyProperty(Image image, PatchOperation operation, string name, bool isStrictAdd)
+    {
+        var exists = image.FindProperty(name) is not null;
+        if (operation.Kind != PatchOperationKind.Add && !exists)
+        {
+            throw new RegistryException(ErrorCode.Conflict, $"Property {ImageRules.Shown(name)} does not exist.");
+        }
+
+        if (operation.Kind == PatchOperationKind.Add && exists && isStrictAdd)
+        {
+            throw AlreadyPresent(name);
+        }
+
+        if (operation.Kind == PatchOperationKind.Remove)
+        {
+            image.RemoveProperty(name);
+            return;
+        }
+
+        var value = operation.Value.ValueKind == JsonValueKind.Null ? "" : operation.Value.GetString()!;
+        image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
+    }
+
+    private static void SetOwner(Caller caller, Image image, string? owner)
+    {
+        if (!caller.IsAdmin)
+        {
+            throw new RegistryException(ErrorCode.Forbidden, "Owner can't be updated by non admin.");
+        }
+
+        image.Owner = ImageRules.Text("owner", owner);
+    }
+
+    private static RegistryException AlreadyPresent(string name) =>
+        new(ErrorCode.Conflict, $"Property {ImageRules.Shown(name)} already present.");
+}

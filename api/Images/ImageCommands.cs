@@ -1,0 +1,172 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Stores;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Images;
+
+/// <summary>What can be done with an image's metadata: one core for HTTP and gRPC. Each verb authorises, loads, decides
+/// and stores, in that order.</summary>
+public sealed partial class ImageCommands(
+    IDbContextFactory<RegistryDb> databases,
+    ImageEditor editor,
+    StoreSet stores,
+    TimeProvider clock,
+    IOptions<RegistryOptions> options,
+    ILogger<ImageCommands> logger)
+{
+    /// <summary>The refusal for an image that is not there, or that the caller may not know of.</summary>
+    public static RegistryException NotFound(string id) =>
+        new(ErrorCode.NotFound, $"No image found with ID {ImageRules.Shown(id)}");
+
+    /// <summary>Registers an image.</summary>
+    /// <exception cref="RegistryException">BadRequest, Forbidden, DuplicateId, TooLarge.</exception>
+    public async Task<Image> CreateAsync(Caller caller, ImageDraft draft, CancellationToken cancellationToken)
+    {
+        var image = Build(caller, draft);
+        await editor.CreateAsync(image, cancellationToken);
+        Log.Created(logger, image.Id, image.Owner);
+        return image;
+    }
+
+    /// <summary>Shows an image.</summary>
+    /// <exception cref="RegistryException">NotFound.</exception>
+    public async Task<Image> GetAsync(Caller caller, string id, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        return await ImageQueries.FindAsync(db, id, caller.Viewer, tracking: false, cancellationToken)
+            ?? throw NotFound(id);
+    }
+
+    /// <summary>Lists a page of images.</summary>
+    /// <exception cref="RegistryException">BadRequest, Forbidden for another's marker.</exception>
+    public async Task<IReadOnlyList<Image>> ListAsync(
+        Caller caller, ImageListRequest request, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        return await ImageQueries.ListAsync(db, request, caller.Viewer, cancellationToken);
+    }
+
+    /// <summary>Changes an image that the caller may modify.</summary>
+    /// <param name="caller">Who changes.</param>
+    /// <param name="id">The image.</param>
+    /// <param name="change">Makes the change; false means that there was none. May run again on a fresh image.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">NotFound, Forbidden, and what <paramref name="change"/> throws.</exception>
+    public Task<Image> ChangeAsync(
+        Caller caller, string id, Func<Image, bool> change, CancellationToken cancellationToken) =>
+        editor.ChangeAsync(
+            id, caller.Viewer,
+            image =>
+            {
+                caller.RequireModify(image);
+                if (change(image))
+                {
+                    image.Touch(clock.GetUtcNow());
+                }
+            },
+            cancellationToken);
+
+    /// <summary>Deletes an image and its bytes.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden, Protected.</exception>
+    public async Task DeleteAsync(Caller caller, string id, CancellationToken cancellationToken)
+    {
+        var freed = await editor.DeleteAsync(id, caller.Viewer, cancellationToken);
+        Log.Deleted(logger, id);
+        foreach (var location in freed)
+        {
+            try
+            {
+                await stores.Get(location.StoreId).DeleteAsync(location.Key, CancellationToken.None);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
+            {
+                Log.LeftToReaper(logger, id, location.StoreId, e);
+            }
+        }
+    }
+
+    /// <summary>Withholds an image's bytes from everybody but administrators.</summary>
+    public Task<Image> DeactivateAsync(Caller caller, string id, CancellationToken cancellationToken) =>
+        ChangeAsync(caller, id, image => Act(image, i => i.Deactivate(clock.GetUtcNow())), cancellationToken);
+
+    /// <summary>Hands an image's bytes out again.</summary>
+    public Task<Image> ReactivateAsync(Caller caller, string id, CancellationToken cancellationToken) =>
+        ChangeAsync(caller, id, image => Act(image, i => i.Reactivate(clock.GetUtcNow())), cancellationToken);
+
+    /// <summary>Adds a tag; one that is there already is no error.</summary>
+    public Task<Image> AddTagAsync(Caller caller, string id, string tag, CancellationToken cancellationToken) =>
+        ChangeAsync(
+            caller, id,
+            image =>
+            {
+                var isNew = image.AddTag(ImageRules.Tag(tag));
+                ImageRules.RequireCount("tags", image.Tags.Count, options.Value.Limits.Tags);
+                return isNew;
+            },
+            cancellationToken);
+
+    /// <summary>Removes a tag.</summary>
+    /// <exception cref="RegistryException">NotFound: the image has no such tag.</exception>
+    public Task<Image> RemoveTagAsync(Caller caller, string id, string tag, CancellationToken cancellationToken) =>
+        ChangeAsync(
+            caller, id,
+            image => image.RemoveTag(tag)
+                ? true
+                : throw new RegistryException(ErrorCode.NotFound, $"Image {id} has no tag '{ImageRules.Shown(tag)}'."),
+            cancellationToken);
+
+    private static bool Act(Image image, Action<Image> verb)
+    {
+        var before = image.Status;
+        verb(image);
+        return image.Status != before;
+    }
+
+    private Image Build(Caller caller, ImageDraft draft)
+    {
+        var owner = draft.HasOwner ? ImageRules.Text("owner", draft.Owner) : caller.ProjectId;
+        if (owner != caller.ProjectId && !caller.IsAdmin)
+        {
+            throw new RegistryException(
+                ErrorCode.Forbidden,
+                $"You are not permitted to create images owned by '{ImageRules.Shown(owner ?? "")}'.");
+        }
+
+        var image = Image.Create(
+            draft.Id is null ? Guid.CreateVersion7().ToString("D") : ImageRules.Id(draft.Id), owner, clock.GetUtcNow());
+        image.Name = ImageRules.Text("name", draft.Name);
+        image.Visibility = ImageRules.Visibility(draft.Visibility);
+        image.DiskFormat = ImageRules.DiskFormat(draft.DiskFormat);
+        image.ContainerFormat = ImageRules.ContainerFormat(draft.ContainerFormat);
+        image.MinDisk = ImageRules.Minimum("min_disk", draft.MinDisk);
+        image.MinRam = ImageRules.Minimum("min_ram", draft.MinRam);
+        image.IsProtected = draft.IsProtected;
+        image.IsHidden = draft.IsHidden;
+        image.ReplaceTags(draft.Tags.Select(ImageRules.Tag));
+        foreach (var (name, value) in draft.Properties)
+        {
+            ImageRules.RequireNotReserved(name);
+            image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
+        }
+
+        ImageRules.RequireCount("tags", image.Tags.Count, options.Value.Limits.Tags);
+        ImageRules.RequireCount("properties", image.Properties.Count, options.Value.Limits.Properties);
+        return image;
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "image {ImageId} registered for {Owner}")]
+        public static partial void Created(ILogger logger, string imageId, string? owner);
+
+        [LoggerMessage(2, LogLevel.Information, "image {ImageId} deleted")]
+        public static partial void Deleted(ILogger logger, string imageId);
+
+        [LoggerMessage(3, LogLevel.Warning,
+            "bytes of deleted image {ImageId} in store {StoreId} are left to the reaper")]
+        public static partial void LeftToReaper(ILogger logger, string imageId, string storeId, Exception exception);
+    }
+}

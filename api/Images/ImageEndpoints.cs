@@ -1,0 +1,107 @@
+using System.Text.Json;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Versions;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Images;
+
+/// <summary>/v2/images and the actions on one image (spec/glance-v2.md, 2).</summary>
+public static class ImageEndpoints
+{
+    private const int FlushBytes = 64 * 1024;
+
+    /// <summary>Lists the routes.</summary>
+    public static void MapImages(this IEndpointRouteBuilder v2)
+    {
+        v2.MapGet("/images", ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapPost("/images", CreateAsync);
+        v2.MapGet("/images/{id}", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapPatch("/images/{id}", PatchAsync);
+        v2.MapDelete("/images/{id}", DeleteAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapPost("/images/{id}/actions/deactivate", DeactivateAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapPost("/images/{id}/actions/reactivate", ReactivateAsync).AddEndpointFilter(RequestBody.Refuse);
+    }
+
+    private static async Task ListAsync(HttpContext context, ImageCommands commands, IOptions<RegistryOptions> options)
+    {
+        var request = ImageListQuery.Read(context.Request.Query, options.Value.Limits);
+        var images = await commands.ListAsync(Caller.Of(context), request, context.RequestAborted);
+        context.Response.ContentType = "application/json; charset=UTF-8";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        json.WriteStartObject();
+        json.WriteStartArray("images"u8);
+        foreach (var image in images)
+        {
+            ImageJson.Write(json, image);
+            if (json.BytesPending > FlushBytes)
+            {
+                await json.FlushAsync(context.RequestAborted);
+            }
+        }
+
+        json.WriteEndArray();
+        json.WriteString("first"u8, ImageListQuery.Link(context.Request, null));
+        if (images.Count > 0 && images.Count == request.Limit)
+        {
+            json.WriteString("next"u8, ImageListQuery.Link(context.Request, images[^1].Id));
+        }
+
+        json.WriteString("schema"u8, "/v2/schemas/images");
+        json.WriteEndObject();
+    }
+
+    private static async Task CreateAsync(HttpContext context, ImageCommands commands)
+    {
+        using var body = await RequestBody.ReadJsonAsync(context);
+        var draft = ImageAttributes.ReadDraft(body.RootElement);
+        var image = await commands.CreateAsync(Caller.Of(context), draft, context.RequestAborted);
+        context.Response.Headers.Location = $"{VersionEndpoints.Base(context)}/v2/images/{image.Id}";
+        await ImageJson.WriteAsync(context, StatusCodes.Status201Created, image);
+    }
+
+    private static async Task ShowAsync(HttpContext context, string id, ImageCommands commands)
+    {
+        var image = await commands.GetAsync(Caller.Of(context), id, context.RequestAborted);
+        await ImageJson.WriteAsync(context, StatusCodes.Status200OK, image);
+    }
+
+    private static async Task PatchAsync(
+        HttpContext context, string id, ImageCommands commands, IOptions<RegistryOptions> options)
+    {
+        var mediaType = context.Request.ContentType?.Split(';', 2)[0].Trim().ToLowerInvariant();
+        if (!ImagePatch.IsMediaType(mediaType))
+        {
+            context.Response.Headers["Accept-Patch"] = $"{ImagePatch.MediaType21}, {ImagePatch.MediaType20}";
+            throw new RegistryException(
+                ErrorCode.UnsupportedMedia,
+                $"Content type must be {ImagePatch.MediaType21} or {ImagePatch.MediaType20}.");
+        }
+
+        var limits = options.Value.Limits;
+        using var body = await RequestBody.ReadJsonAsync(context);
+        var patch = ImagePatch.Read(mediaType!, body.RootElement, limits.PatchOperations);
+        var caller = Caller.Of(context);
+        var image = await commands.ChangeAsync(
+            caller, id, i => ImageChanges.Apply(caller, i, patch, limits), context.RequestAborted);
+        await ImageJson.WriteAsync(context, StatusCodes.Status200OK, image);
+    }
+
+    private static async Task DeleteAsync(HttpContext context, string id, ImageCommands commands)
+    {
+        await commands.DeleteAsync(Caller.Of(context), id, context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static async Task DeactivateAsync(HttpContext context, string id, ImageCommands commands)
+    {
+        await commands.DeactivateAsync(Caller.Of(context), id, context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static async Task ReactivateAsync(HttpContext context, string id, ImageCommands commands)
+    {
+        await commands.ReactivateAsync(Caller.Of(context), id, context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+}

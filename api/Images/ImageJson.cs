@@ -1,0 +1,75 @@
+using System.Globalization;
+using System.Text.Json;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Images;
+
+/// <summary>Writes images as the Image API shows them: custom properties first, then the base attributes in Glance's
+/// order (spec/glance-v2.md, 3.1).</summary>
+public static class ImageJson
+{
+    /// <summary>Writes one image as a JSON object.</summary>
+    public static void Write(Utf8JsonWriter json, Image image)
+    {
+        json.WriteStartObject();
+        foreach (var property in image.Properties)
+        {
+            json.WriteString(property.Name, property.Value);
+        }
+
+        json.WriteString("name"u8, image.Name);
+        json.WriteString("disk_format"u8, image.DiskFormat);
+        json.WriteString("container_format"u8, image.ContainerFormat);
+        json.WriteString("visibility"u8, ImageVisibilities.Name(image.Visibility));
+        WriteNumber(json, "size"u8, image.Size);
+        WriteNumber(json, "virtual_size"u8, image.VirtualSize);
+        json.WriteString("status"u8, ImageStatuses.Name(image.Status));
+        json.WriteString("checksum"u8, image.Checksum);
+        json.WriteBoolean("protected"u8, image.IsProtected);
+        json.WriteNumber("min_ram"u8, image.MinRam);
+        json.WriteNumber("min_disk"u8, image.MinDisk);
+        json.WriteString("owner"u8, image.Owner);
+        json.WriteBoolean("os_hidden"u8, image.IsHidden);
+        json.WriteString("os_hash_algo"u8, image.HashAlgorithm);
+        json.WriteString("os_hash_value"u8, image.HashValue);
+        json.WriteString("id"u8, image.Id);
+        json.WriteString("created_at"u8, Time(image.CreatedAt));
+        json.WriteString("updated_at"u8, Time(image.UpdatedAt));
+        json.WriteStartArray("tags"u8);
+        foreach (var tag in image.Tags)
+        {
+            json.WriteStringValue(tag.Value);
+        }
+
+        json.WriteEndArray();
+        json.WriteString("self"u8, $"/v2/images/{image.Id}");
+        json.WriteString("file"u8, $"/v2/images/{image.Id}/file");
+        json.WriteString("schema"u8, "/v2/schemas/image");
+        json.WriteEndObject();
+    }
+
+    /// <summary>Answers with one image.</summary>
+    public static async Task WriteAsync(HttpContext context, int status, Image image)
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json; charset=UTF-8";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        Write(json, image);
+    }
+
+    /// <summary>A time as the API shows it: UTC, whole seconds.</summary>
+    public static string Time(DateTimeOffset time) =>
+        time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    private static void WriteNumber(Utf8JsonWriter json, ReadOnlySpan<byte> name, long? value)
+    {
+        if (value is { } number)
+        {
+            json.WriteNumber(name, number);
+        }
+        else
+        {
+            json.WriteNull(name);
+        }
+    }
+}

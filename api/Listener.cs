@@ -1,0 +1,61 @@
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace Registry.Api;
+
+/// <summary>Which of the server's ports a request came in by.</summary>
+internal enum Listener
+{
+    /// <summary>Image API and extensions.</summary>
+    Http,
+
+    /// <summary>gRPC.</summary>
+    Grpc,
+
+    /// <summary>Metrics.</summary>
+    Metrics,
+}
+
+/// <summary>Opens the ports and tells requests apart by them.</summary>
+internal static class Listeners
+{
+    private static readonly object ItemKey = new();
+
+    /// <summary>Opens the ports, in the order of <see cref="Listener"/>.</summary>
+    public static void Open(KestrelServerOptions kestrel, EndpointsSection endpoints)
+    {
+        Open(kestrel, endpoints.Http, HttpProtocols.Http1, Listener.Http);
+        Open(kestrel, endpoints.Grpc, HttpProtocols.Http2, Listener.Grpc);
+        Open(kestrel, endpoints.Metrics, HttpProtocols.Http1, Listener.Metrics);
+    }
+
+    /// <summary>The port a request came in by.</summary>
+    public static Listener Of(HttpContext context) =>
+        (Listener)context.Features.Get<IConnectionItemsFeature>()!.Items[ItemKey]!;
+
+    /// <summary>Whether a port serves a request: the gRPC port gRPC only, the metrics port nothing that gets this
+    /// far.</summary>
+    public static bool IsServed(HttpContext context) => Of(context) switch
+    {
+        Listener.Http => true,
+        Listener.Grpc => context.Request.ContentType?.StartsWith("application/grpc", StringComparison.Ordinal) ?? false,
+        _ => false,
+    };
+
+    private static void Open(KestrelServerOptions kestrel, string url, HttpProtocols protocols, Listener listener)
+    {
+        var uri = new Uri(url);
+        var address = uri.Host == "localhost" ? IPAddress.Loopback : IPAddress.Parse(uri.DnsSafeHost);
+        kestrel.Listen(address, uri.Port, listen =>
+        {
+            listen.Protocols = protocols;
+            listen.Use(next => connection =>
+            {
+                connection.Items[ItemKey] = listener;
+                return next(connection);
+            });
+        });
+    }
+}

@@ -1,0 +1,128 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Images;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Members;
+
+/// <summary>With whom an image is shared (spec/glance-v2.md, 3.3).</summary>
+public sealed class MemberCommands(
+    IDbContextFactory<RegistryDb> databases, ImageEditor editor, TimeProvider clock, IOptions<RegistryOptions> options)
+{
+    private const int MemberIdLengthMax = 255;
+
+    /// <summary>Lists the members: all of them for who may change the image, else the caller's own
+    /// membership.</summary>
+    /// <exception cref="RegistryException">NotFound; Forbidden for an image that is not shared.</exception>
+    public async Task<IReadOnlyList<ImageMember>> ListAsync(
+        Caller caller, string imageId, CancellationToken cancellationToken)
+    {
+        var image = await LoadAsync(caller, imageId, cancellationToken);
+        RequireShared(image);
+        return [.. image.Members.Where(m => caller.Viewer.MayChange(image) || m.MemberId == caller.ProjectId)];
+    }
+
+    /// <summary>Shows one member.</summary>
+    /// <exception cref="RegistryException">NotFound, also for an image that is not shared.</exception>
+    public async Task<ImageMember> GetAsync(
+        Caller caller, string imageId, string memberId, CancellationToken cancellationToken)
+    {
+        var image = await LoadAsync(caller, imageId, cancellationToken);
+        var isKnown = caller.Viewer.MayChange(image) || memberId == caller.ProjectId;
+        return isKnown && image.Visibility == ImageVisibility.Shared
+            ? Find(image, memberId)
+            : throw NotFound(imageId, memberId);
+    }
+
+    /// <summary>Shares an image with a project; it is pending until that project answers.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden, Conflict for a member already, TooLarge.</exception>
+    public async Task<ImageMember> AddAsync(
+        Caller caller, string imageId, string memberId, CancellationToken cancellationToken)
+    {
+        if (memberId.Length is 0 or > MemberIdLengthMax)
+        {
+            throw ImageRules.Bad($"A member id must have 1 to {MemberIdLengthMax} characters.");
+        }
+
+        ImageRules.RequireNoNul("member", memberId);
+        var image = await editor.ChangeAsync(
+            imageId, caller.Viewer,
+            i =>
+            {
+                caller.RequireModify(i);
+                RequireShared(i);
+                i.AddMember(memberId, clock.GetUtcNow());
+                ImageRules.RequireCount("members", i.Members.Count, options.Value.Limits.Members);
+            },
+            cancellationToken);
+        return Find(image, memberId);
+    }
+
+    /// <summary>Records a member's answer. Only the member itself, or an administrator, may.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden, BadRequest for an unknown status.</exception>
+    public async Task<ImageMember> AnswerAsync(
+        Caller caller, string imageId, string memberId, string status, CancellationToken cancellationToken)
+    {
+        if (!MemberStatuses.TryParse(status, out var answer))
+        {
+            throw ImageRules.Bad(
+                $"'{ImageRules.Shown(status)}' is not one of ['pending', 'accepted', 'rejected'] for status.");
+        }
+
+        var image = await editor.ChangeAsync(
+            imageId, caller.Viewer,
+            i =>
+            {
+                RequireShared(i);
+                if (!caller.IsAdmin && memberId != caller.ProjectId)
+                {
+                    throw new RegistryException(
+                        ErrorCode.Forbidden, "Only the member may change its membership's status.");
+                }
+
+                Find(i, memberId).Answer(answer, clock.GetUtcNow());
+            },
+            cancellationToken);
+        return Find(image, memberId);
+    }
+
+    /// <summary>Ends sharing with a project.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden.</exception>
+    public Task RemoveAsync(Caller caller, string imageId, string memberId, CancellationToken cancellationToken) =>
+        editor.ChangeAsync(
+            imageId, caller.Viewer,
+            image =>
+            {
+                caller.RequireModify(image);
+                RequireShared(image);
+                if (!image.RemoveMember(memberId))
+                {
+                    throw NotFound(imageId, memberId);
+                }
+            },
+            cancellationToken);
+
+    private async Task<Image> LoadAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        return await ImageQueries.FindAsync(
+            db, imageId, caller.Viewer, tracking: false, withMembers: true, cancellationToken)
+            ?? throw ImageCommands.NotFound(imageId);
+    }
+
+    private static ImageMember Find(Image image, string memberId) =>
+        image.Members.FirstOrDefault(m => m.MemberId == memberId) ?? throw NotFound(image.Id, memberId);
+
+    private static void RequireShared(Image image)
+    {
+        if (image.Visibility != ImageVisibility.Shared)
+        {
+            throw new RegistryException(ErrorCode.Forbidden, "Only shared images have members.");
+        }
+    }
+
+    private static RegistryException NotFound(string imageId, string memberId) =>
+        new(ErrorCode.NotFound, $"{ImageRules.Shown(memberId)} not found in the member list of the image {imageId}.");
+}

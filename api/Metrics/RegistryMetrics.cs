@@ -1,0 +1,73 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace Registry.Api.Metrics;
+
+/// <summary>Every instrument and the trace source of the server.</summary>
+public sealed class RegistryMetrics : IDisposable
+{
+    /// <summary>Name of the meter and of the activity source.</summary>
+    public const string Name = "Registry";
+
+    /// <summary>Source of the server's own spans.</summary>
+    public static readonly ActivitySource Traces = new(Name);
+
+    private readonly Meter _meter;
+    private readonly Counter<long> _uploads;
+    private readonly Counter<long> _uploadedBytes;
+    private readonly Counter<long> _storeReadBytes;
+    private readonly Counter<long> _provisionedBytes;
+    private readonly Counter<long> _reapedBlobs;
+    private readonly Counter<long> _corruptBlocks;
+    private readonly UpDownCounter<long> _uploadsActive;
+    private readonly Histogram<double> _uploadSeconds;
+
+    /// <summary>Makes the instruments.</summary>
+    public RegistryMetrics(IMeterFactory meters)
+    {
+        _meter = meters.Create(Name);
+        _uploads = _meter.CreateCounter<long>("registry.uploads", "{upload}", "Uploads by outcome");
+        _uploadedBytes = _meter.CreateCounter<long>("registry.upload.bytes", "By", "Image bytes received");
+        _uploadsActive = _meter.CreateUpDownCounter<long>("registry.uploads.active", "{upload}", "Uploads under way");
+        _uploadSeconds = _meter.CreateHistogram<double>(
+            "registry.upload.duration", "s", "Time from an upload's start to its outcome", advice: new()
+            {
+                HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800],
+            });
+        _storeReadBytes = _meter.CreateCounter<long>("registry.store.read.bytes", "By", "Bytes read from stores");
+        _provisionedBytes = _meter.CreateCounter<long>("registry.provision.bytes", "By", "Guest bytes sent to disks");
+        _reapedBlobs = _meter.CreateCounter<long>("registry.reaper.blobs", "{blob}", "Leftover blobs removed");
+        _corruptBlocks = _meter.CreateCounter<long>(
+            "registry.store.corrupt", "{read}", "Reads that failed their digest");
+    }
+
+    /// <summary>An upload started.</summary>
+    public void UploadStarted() => _uploadsActive.Add(1);
+
+    /// <summary>An upload ended.</summary>
+    /// <param name="outcome">active, rejected, fenced, failed.</param>
+    /// <param name="bytes">Bytes received.</param>
+    /// <param name="elapsed">Since its start.</param>
+    public void UploadEnded(string outcome, long bytes, TimeSpan elapsed)
+    {
+        _uploadsActive.Add(-1);
+        _uploads.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
+        _uploadedBytes.Add(bytes);
+        _uploadSeconds.Record(elapsed.TotalSeconds);
+    }
+
+    /// <summary>Bytes were read from a store.</summary>
+    public void StoreRead(long bytes) => _storeReadBytes.Add(bytes);
+
+    /// <summary>A read failed its digest.</summary>
+    public void Corrupt() => _corruptBlocks.Add(1);
+
+    /// <summary>Guest bytes were sent to a disk.</summary>
+    public void Provisioned(long bytes) => _provisionedBytes.Add(bytes);
+
+    /// <summary>Leftovers were removed.</summary>
+    public void Reaped(long blobs) => _reapedBlobs.Add(blobs);
+
+    /// <inheritdoc/>
+    public void Dispose() => _meter.Dispose();
+}

@@ -1,0 +1,3 @@
+using Registry.Api.Cli;
+
+return await RegistryCommand.RunAsync(args);

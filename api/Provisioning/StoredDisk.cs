@@ -1,0 +1,128 @@
+using Microsoft.EntityFrameworkCore;
+using Registry.Api.Auth;
+using Registry.Api.Metrics;
+using Registry.Api.Stores;
+using Registry.Engine.Bytes;
+using Registry.Engine.Disks;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Provisioning;
+
+/// <summary>A stored image, open as the disk it describes.</summary>
+internal sealed class StoredDisk : IAsyncDisposable
+{
+    private readonly RegistryMetrics _metrics;
+
+    private StoredDisk(VerifiedBlob blob, DiskImage disk, RegistryMetrics metrics) =>
+        (Blob, Disk, _metrics) = (blob, disk, metrics);
+
+    /// <summary>The stored bytes, verified.</summary>
+    public VerifiedBlob Blob { get; }
+
+    /// <summary>The disk.</summary>
+    public DiskImage Disk { get; }
+
+    /// <summary>Opens an image's disk, from the allocation map kept at upload where there is one.</summary>
+    public static async ValueTask<StoredDisk> OpenAsync(
+        IBlobStore store, Image image, RegistryMetrics metrics, CancellationToken cancellationToken)
+    {
+        var format = FormatOf(image);
+        var blob = await VerifiedBlob.OpenAsync(store, image.Locations.First(), cancellationToken);
+        try
+        {
+            var source = new BlobByteSource(blob);
+            var disk = blob.MapLength > 0 && format == DiskFormat.Qcow2
+                ? (DiskImage)await MappedImage.OpenAsync(new BlobMapSource(blob), source, cancellationToken)
+                : await DiskImages.OpenAsync(source, format, DiskOpenOptions.Strict, cancellationToken);
+            return new StoredDisk(blob, disk, metrics);
+        }
+        catch (ImageFormatException e)
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict,
+                $"Image {image.Id} cannot be read as a disk: {e.Message}",
+                FormatErrors.Code(e.Error));
+        }
+    }
+
+    /// <summary>Bytes of the disk to make: what was asked for, or the image's own.</summary>
+    /// <exception cref="RegistryException">BadRequest: less than the image's.</exception>
+    public long SizeFor(long? wanted) =>
+        wanted is null || wanted >= Disk.VirtualSize
+            ? wanted ?? Disk.VirtualSize
+            : throw new RegistryException(
+                ErrorCode.BadRequest,
+                $"The disk wanted ({wanted} bytes) is smaller than the image's ({Disk.VirtualSize} bytes).",
+                "size_too_small");
+
+    /// <summary>Checks every reference in an upload that is not committed yet, and keeps its allocation map in the
+    /// blob's index. Raw content needs no map: the index knows its zeroes.</summary>
+    /// <returns>The disk's virtual size in bytes; null where the engine does not read the format.</returns>
+    /// <exception cref="RegistryException">ImageRejected, with the engine's reason.</exception>
+    public static async ValueTask<long?> IndexAsync(
+        IBlobWriter writer, BlobIndexWriter index, DiskFormat format, CancellationToken cancellationToken)
+    {
+        if (format != DiskFormat.Qcow2)
+        {
+            return null;
+        }
+
+        var source = new PendingByteSource(writer, index.DataLength);
+        try
+        {
+            await using var disk = await DiskImages.OpenAsync(
+                source, format, DiskOpenOptions.Strict, cancellationToken);
+            await AllocationMapWriter.WriteAsync(disk, index.AppendMapAsync, cancellationToken);
+            return disk.VirtualSize;
+        }
+        catch (ImageFormatException e)
+        {
+            throw new RegistryException(
+                ErrorCode.ImageRejected, $"Image failed safety checks: {e.Message}", FormatErrors.Code(e.Error));
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        _metrics.StoreRead(Blob.BytesRead);
+        await Disk.DisposeAsync();
+    }
+
+    private static DiskFormat FormatOf(Image image) => (image.ContainerFormat, image.DiskFormat) switch
+    {
+        ("bare", "qcow2") => DiskFormat.Qcow2,
+        ("bare", "raw" or "iso") or ("ami" or "ari" or "aki", _) => DiskFormat.Raw,
+        _ => throw new RegistryException(
+            ErrorCode.BadRequest,
+            $"An image of disk_format {image.DiskFormat} in container_format {image.ContainerFormat} " +
+            "cannot be provisioned.",
+            "format_not_provisionable"),
+    };
+}
+
+/// <summary>Opens the disks that callers ask for.</summary>
+internal sealed class StoredDisks(IDbContextFactory<RegistryDb> databases, StoreSet stores, RegistryMetrics metrics)
+{
+    /// <summary>Opens an image's disk for a caller.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Conflict (no bytes yet).</exception>
+    public async ValueTask<StoredDisk> OpenAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        var image = await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken)
+            ?? throw Images.ImageCommands.NotFound(imageId);
+        ImageData.ImageDownloads.RequireReadable(caller, image);
+        if (image.Locations.Count == 0)
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict,
+                $"Image {imageId} has no data: its status is {ImageStatuses.Name(image.Status)}.",
+                "no_data");
+        }
+
+        return await StoredDisk.OpenAsync(
+            stores.Get(image.Locations.First().StoreId), image, metrics, cancellationToken);
+    }
+}

@@ -1,0 +1,220 @@
+using System.Net;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api;
+
+/// <summary>The whole configuration, section "Registry" (DESIGN.md, "Surface that others' scripts rely on").</summary>
+public sealed record RegistryOptions
+{
+    /// <summary>Directory of the embedded database and the default store; created when missing.</summary>
+    public string DataDirectory { get; init; } = "registry-data";
+
+    /// <summary>Where metadata is kept.</summary>
+    public DatabaseSection Database { get; init; } = new();
+
+    /// <summary>Where image bytes are kept; empty means one directory store below
+    /// <see cref="DataDirectory"/>.</summary>
+    public IReadOnlyList<StoreSection> Stores { get; init; } = [];
+
+    /// <summary>Addresses to listen on.</summary>
+    public EndpointsSection Endpoints { get; init; } = new();
+
+    /// <summary>Who callers are.</summary>
+    public AuthSection Auth { get; init; } = new();
+
+    /// <summary>Caps on what callers may ask for.</summary>
+    public LimitsSection Limits { get; init; } = new();
+
+    /// <summary>Timing of uploads and of the reaper.</summary>
+    public UploadsSection Uploads { get; init; } = new();
+
+    /// <summary>Base of the links in the version document, e.g. https://images.example; empty means the request's
+    /// own.</summary>
+    public string PublicEndpoint { get; init; } = "";
+
+    /// <summary>Whether the embedded database is used.</summary>
+    public bool IsEmbedded => Database.Kind == "sqlite";
+
+    /// <summary>Checks what can be checked before anything starts.</summary>
+    /// <exception cref="ConfigurationException">One clear line on what is wrong.</exception>
+    public void Validate()
+    {
+        Require(Database.Kind is "sqlite" or "postgres", "Registry:Database:Kind", Database.Kind, "sqlite or postgres");
+        Require(
+            IsEmbedded || Database.ConnectionString.Length > 0,
+            "Registry:Database:ConnectionString",
+            "",
+            "set for postgres");
+        Require(Auth.Kind == "none", "Registry:Auth:Kind", Auth.Kind, "none");
+        foreach (var store in Stores)
+        {
+            Require(store.Id.Length > 0, "Registry:Stores:Id", store.Id, "set for every store");
+            Require(store.Kind == "directory", "Registry:Stores:Kind", store.Kind, "directory");
+            Require(store.Path.Length > 0, "Registry:Stores:Path", store.Path, "set for a directory store");
+        }
+
+        Require(
+            Stores.Select(s => s.Id).Distinct().Count() == Stores.Count,
+            "Registry:Stores:Id",
+            "",
+            "different for every store");
+        Require(Stores.Count(s => s.Default) <= 1, "Registry:Stores:Default", "", "true for at most one store");
+        Limits.Validate();
+        Uploads.Validate();
+        foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
+        {
+            var isHttp = Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttp
+                && (uri.Host == "localhost" || IPAddress.TryParse(uri.DnsSafeHost, out _));
+            Require(isHttp, "Registry:Endpoints", url, "an http://ADDRESS:PORT URL");
+            Require(
+                Auth.AllowAnonymousRemote || uri!.IsLoopback, "Registry:Endpoints", url,
+                "a loopback address while Registry:Auth:Kind is none (or set Registry:Auth:AllowAnonymousRemote=true)");
+        }
+    }
+
+    internal static void Require(bool condition, string key, string value, string expected)
+    {
+        if (!condition)
+        {
+            throw new ConfigurationException($"{key} is '{value}'; it must be {expected}.");
+        }
+    }
+}
+
+/// <summary>Registry:Database.</summary>
+public sealed record DatabaseSection
+{
+    /// <summary>sqlite (embedded) or postgres.</summary>
+    public string Kind { get; init; } = "sqlite";
+
+    /// <summary>Connection string; for sqlite empty means registry.db in the data directory.</summary>
+    public string ConnectionString { get; init; } = "";
+}
+
+/// <summary>One of Registry:Stores.</summary>
+public sealed record StoreSection
+{
+    /// <summary>The store's id, as clients name it.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>directory.</summary>
+    public string Kind { get; init; } = "directory";
+
+    /// <summary>Whether uploads that name no store go here; the first store when none says so.</summary>
+    public bool Default { get; init; }
+
+    /// <summary>Text for people.</summary>
+    public string Description { get; init; } = "";
+
+    /// <summary>The directory.</summary>
+    public string Path { get; init; } = "";
+}
+
+/// <summary>Registry:Endpoints.</summary>
+public sealed record EndpointsSection
+{
+    /// <summary>Image API and extensions.</summary>
+    public string Http { get; init; } = "http://127.0.0.1:9292";
+
+    /// <summary>gRPC (HTTP/2 without TLS).</summary>
+    public string Grpc { get; init; } = "http://127.0.0.1:9293";
+
+    /// <summary>Prometheus metrics.</summary>
+    public string Metrics { get; init; } = "http://127.0.0.1:9294";
+}
+
+/// <summary>Registry:Auth.</summary>
+public sealed record AuthSection
+{
+    /// <summary>none: every caller is the administrator of <see cref="Project"/>.</summary>
+    public string Kind { get; init; } = "none";
+
+    /// <summary>Project of the implicit administrator.</summary>
+    public string Project { get; init; } = "default";
+
+    /// <summary>Listen on other than loopback addresses although nobody is authenticated.</summary>
+    public bool AllowAnonymousRemote { get; init; }
+}
+
+/// <summary>Registry:Limits. Glance's defaults.</summary>
+public sealed record LimitsSection
+{
+    /// <summary>Largest image in bytes.</summary>
+    public long ImageSizeCapBytes { get; init; } = 1L << 40;
+
+    /// <summary>Most custom properties of an image; negative = unlimited.</summary>
+    public int Properties { get; init; } = 128;
+
+    /// <summary>Most tags of an image; negative = unlimited.</summary>
+    public int Tags { get; init; } = 128;
+
+    /// <summary>Most members of an image; negative = unlimited.</summary>
+    public int Members { get; init; } = 128;
+
+    /// <summary>Images a list answers with when the caller names no limit.</summary>
+    public int ListDefault { get; init; } = 25;
+
+    /// <summary>Most images a list answers with.</summary>
+    public int ListMax { get; init; } = 1000;
+
+    /// <summary>Largest request body in bytes, image data excepted.</summary>
+    public long MetadataBodyBytes { get; init; } = 1 << 20;
+
+    /// <summary>Most operations in one PATCH.</summary>
+    public int PatchOperations { get; init; } = 256;
+
+    /// <summary>Checks the ranges.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        RegistryOptions.Require(
+            ListMax is > 0 and <= ImageListRequest.LimitMax, "Registry:Limits:ListMax", $"{ListMax}", "1 to 1000");
+        RegistryOptions.Require(ListDefault >= 0, "Registry:Limits:ListDefault", $"{ListDefault}", "0 or more");
+        RegistryOptions.Require(
+            ImageSizeCapBytes > 0, "Registry:Limits:ImageSizeCapBytes", $"{ImageSizeCapBytes}", "more than 0");
+        RegistryOptions.Require(
+            MetadataBodyBytes > 0, "Registry:Limits:MetadataBodyBytes", $"{MetadataBodyBytes}", "more than 0");
+        RegistryOptions.Require(
+            PatchOperations > 0, "Registry:Limits:PatchOperations", $"{PatchOperations}", "more than 0");
+    }
+}
+
+/// <summary>Registry:Uploads.</summary>
+public sealed record UploadsSection
+{
+    /// <summary>How long an upload's claim lives without renewal.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How often the reaper looks for leftovers.</summary>
+    public TimeSpan ReapInterval { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>How old an unreferenced blob must be before it is removed.</summary>
+    public TimeSpan ReapGrace { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Slowest upload accepted, bytes a second after half a minute.</summary>
+    public int MinimumBytesPerSecond { get; init; } = 32 * 1024;
+
+    /// <summary>How long one chunk of an upload may take at that rate.</summary>
+    internal TimeSpan ChunkPatience =>
+        TimeSpan.FromSeconds(30 + ((double)ImageData.ChunkPool.ChunkBytes / MinimumBytesPerSecond));
+
+    /// <summary>Most uploads at once; one more is answered with 503.</summary>
+    public int ConcurrentMax { get; init; } = 64;
+
+    /// <summary>Checks the ranges.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        const string positive = "more than 0";
+        RegistryOptions.Require(Lease >= TimeSpan.FromSeconds(1), "Registry:Uploads:Lease", $"{Lease}", "1 s or more");
+        RegistryOptions.Require(
+            ReapInterval > TimeSpan.Zero, "Registry:Uploads:ReapInterval", $"{ReapInterval}", positive);
+        RegistryOptions.Require(ReapGrace >= TimeSpan.Zero, "Registry:Uploads:ReapGrace", $"{ReapGrace}", "0 or more");
+        RegistryOptions.Require(
+            MinimumBytesPerSecond > 0, "Registry:Uploads:MinimumBytesPerSecond", $"{MinimumBytesPerSecond}", positive);
+        RegistryOptions.Require(ConcurrentMax > 0, "Registry:Uploads:ConcurrentMax", $"{ConcurrentMax}", positive);
+    }
+}
+
+/// <summary>The configuration cannot be used; the message is one line for the operator.</summary>
+public sealed class ConfigurationException(string message) : Exception(message);

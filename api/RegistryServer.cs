@@ -1,0 +1,202 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Options;
+using OpenTelemetry.Metrics;
+using OpenTelemetry.Trace;
+using Registry.Api.Auth;
+using Registry.Api.Errors;
+using Registry.Api.Grpc;
+using Registry.Api.Health;
+using Registry.Api.ImageData;
+using Registry.Api.Images;
+using Registry.Api.Jobs;
+using Registry.Api.Members;
+using Registry.Api.Metrics;
+using Registry.Api.Provisioning;
+using Registry.Api.Schemas;
+using Registry.Api.Stores;
+using Registry.Api.Tags;
+using Registry.Api.Versions;
+using Registry.Storage;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api;
+
+/// <summary>Puts the server together.</summary>
+public static class RegistryServer
+{
+    /// <summary>How long running requests have to finish after SIGTERM.</summary>
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(25);
+
+    private static readonly TimeSpan KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+
+    /// <summary>Builds the server from the configuration in <paramref name="builder"/>.</summary>
+    /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
+    public static WebApplication Build(WebApplicationBuilder builder)
+    {
+        var options = builder.Configuration.GetSection("Registry").Get<RegistryOptions>() ?? new RegistryOptions();
+        options.Validate();
+        var directory = options.IsEmbedded ? DataDirectory.Take(options.DataDirectory) : null;
+        builder.Services.AddSingleton(Options.Create(options));
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlivePingDelay; // finds out about peers that are gone
+            kestrel.Limits.MaxRequestBodySize = options.Limits.MetadataBodyBytes;
+            Listeners.Open(kestrel, options.Endpoints);
+        });
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
+        AddLogging(builder.Logging);
+        AddTelemetry(builder);
+        AddCore(builder.Services, options);
+        AddGrpc(builder.Services);
+        var app = builder.Build();
+        app.Lifetime.ApplicationStopped.Register(() => directory?.Dispose());
+        MapPipeline(app);
+        return app;
+    }
+
+    /// <summary>The addresses that the server listens on, in the order HTTP, gRPC, metrics. Known once it has
+    /// started.</summary>
+    public static IReadOnlyList<string> Addresses(IServiceProvider services) =>
+        [.. services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
+
+    private static void AddLogging(ILoggingBuilder logging)
+    {
+        logging.ClearProviders();
+        logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
+        logging.AddFilter("Microsoft.EntityFrameworkCore", LogLevel.Warning);
+        logging.AddFilter("Grpc", LogLevel.Warning);
+        if (Console.IsOutputRedirected)
+        {
+            logging.AddJsonConsole(console =>
+            {
+                console.UseUtcTimestamp = true;
+                console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+                console.IncludeScopes = true;
+            });
+        }
+        else
+        {
+            logging.AddSimpleConsole(console =>
+            {
+                console.SingleLine = true;
+                console.TimestampFormat = "HH:mm:ss ";
+            });
+        }
+    }
+
+    private static void AddTelemetry(WebApplicationBuilder builder)
+    {
+        // The exporter's own environment variables say where traces and metrics go; without them nothing is sent.
+        var hasCollector = Environment.GetEnvironmentVariable("OTEL_EXPORTER_OTLP_ENDPOINT") is { Length: > 0 };
+        builder.Services.AddOpenTelemetry()
+            .WithMetrics(metrics =>
+            {
+                metrics.AddMeter(
+                    RegistryMetrics.Name,
+                    "Microsoft.AspNetCore.Hosting",
+                    "Microsoft.AspNetCore.Server.Kestrel",
+                    "System.Runtime");
+                metrics.AddPrometheusExporter();
+                if (hasCollector)
+                {
+                    metrics.AddOtlpExporter();
+                }
+            })
+            .WithTracing(traces =>
+            {
+                traces.AddSource(RegistryMetrics.Name).AddAspNetCoreInstrumentation();
+                if (hasCollector)
+                {
+                    traces.AddOtlpExporter();
+                }
+            });
+    }
+
+    private static void AddCore(IServiceCollection services, RegistryOptions options)
+    {
+        services.AddSingleton<IMemoryPoolFactory<byte>, TransportMemory>();
+        services.AddSingleton(TimeProvider.System);
+        services.AddSingleton<RegistryMetrics>();
+        services.AddRegistryStorage(new DatabaseOptions
+        {
+            Kind = options.IsEmbedded ? DatabaseKind.Sqlite : DatabaseKind.Postgres,
+            ConnectionString = options.Database.ConnectionString.Length > 0
+                ? options.Database.ConnectionString
+                : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
+        });
+        services.AddSingleton<StoreSet>();
+        services.AddSingleton<ChunkPool>();
+        services.AddSingleton<ImageCommands>();
+        services.AddSingleton<MemberCommands>();
+        services.AddSingleton<ImageUploads>();
+        services.AddSingleton<ImageDownloads>();
+        services.AddSingleton<StoredDisks>();
+        services.AddHostedService<Startup>();
+        services.AddHostedService<ReaperService>();
+    }
+
+    private static void AddGrpc(IServiceCollection services)
+    {
+        services.AddGrpc(grpc =>
+        {
+            grpc.Interceptors.Add<GrpcErrors>();
+            grpc.IgnoreUnknownServices = true; // its catch-all routes would turn the Image API's 405s into 404s
+        });
+        services.AddGrpcReflection();
+        services.AddGrpcHealthChecks().AddCheck<DatabaseHealth>("database");
+    }
+
+    private static void MapPipeline(WebApplication app)
+    {
+        app.UseOpenTelemetryPrometheusScrapingEndpoint(
+            context => context.Request.Path == "/metrics" && Listeners.Of(context) == Listener.Metrics);
+        app.UseWhen(context => Listeners.Of(context) == Listener.Http, http =>
+        {
+            http.UseMiddleware<RequestId>();
+            http.UseMiddleware<ErrorMiddleware>();
+            http.Use(next => context => VersionEndpoints.NegotiateAsync(context, next));
+            http.Use(RouteErrors.InvokeAsync);
+        });
+        app.UseWhen(context => !Listeners.IsServed(context), other => other.Run(context =>
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        }));
+        app.UseMiddleware<CallerMiddleware>();
+        app.UseRouting();
+
+        app.MapVersions();
+        app.MapHealth();
+        app.MapGet("/registry/v1", DescribeAsync);
+        app.MapGroup("/registry/v1").MapDisks();
+        var v2 = app.MapGroup("/v2");
+        v2.MapImages();
+        v2.MapImageData();
+        v2.MapMembers();
+        v2.MapTags();
+        v2.MapSchemas();
+        app.MapGrpcService<ImagesGrpc>();
+        app.MapGrpcService<ProvisioningGrpc>();
+        app.MapGrpcReflectionService();
+        app.MapGrpcHealthChecksService();
+    }
+
+    private static async Task DescribeAsync(HttpContext context)
+    {
+        context.Response.ContentType = "application/json";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        json.WriteStartObject();
+        json.WriteString("name"u8, "registry");
+        json.WriteString("version"u8, typeof(RegistryServer).Assembly.GetName().Version!.ToString(3));
+        json.WriteString("grpc"u8, Addresses(context.RequestServices)[(int)Listener.Grpc]);
+        json.WriteStartArray("features"u8);
+        json.WriteStringValue("images"u8);
+        json.WriteStringValue("provisioning"u8);
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,93 @@
+using System.Text.Json;
+using Microsoft.Extensions.Options;
+using Registry.Storage.Domain;
+
+namespace Registry.Api;
+
+/// <summary>Reads request bodies within limits.</summary>
+public static class RequestBody
+{
+    private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
+
+    /// <summary>Reads a JSON body.</summary>
+    /// <exception cref="RegistryException">TooLarge, or BadRequest for what is not JSON.</exception>
+    public static async Task<JsonDocument> ReadJsonAsync(HttpContext context)
+    {
+        var max = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>()
+            .Value.Limits.MetadataBodyBytes;
+        if (context.Request.ContentLength > max)
+        {
+            throw TooLarge(max);
+        }
+
+        try
+        {
+            await using var bounded = new MemoryStream();
+            var reader = context.Request.BodyReader;
+            while (true)
+            {
+                var result = await reader.ReadAsync(context.RequestAborted);
+                foreach (var segment in result.Buffer)
+                {
+                    bounded.Write(segment.Span);
+                }
+
+                reader.AdvanceTo(result.Buffer.End);
+                if (bounded.Length > max)
+                {
+                    throw TooLarge(max);
+                }
+
+                if (result.IsCompleted)
+                {
+                    break;
+                }
+            }
+
+            var json = bounded.GetBuffer().AsMemory(0, (int)bounded.Length);
+            RequireWellFormedText(json.Span);
+            return JsonDocument.Parse(json, Strict);
+        }
+        catch (JsonException e)
+        {
+            throw new RegistryException(ErrorCode.BadRequest, $"Malformed JSON in request body: {e.Message}");
+        }
+    }
+
+    /// <summary>Endpoint filter for routes that take no body.</summary>
+    /// <exception cref="RegistryException">BadRequest: there is one.</exception>
+    public static ValueTask<object?> Refuse(EndpointFilterInvocationContext invocation, EndpointFilterDelegate next)
+    {
+        var request = invocation.HttpContext.Request;
+        if (request.ContentLength > 0 || request.Headers.TransferEncoding.Count > 0)
+        {
+            throw new RegistryException(ErrorCode.BadRequest, "A body is not expected with this request.");
+        }
+
+        return next(invocation);
+    }
+
+    // The document decodes its strings when they are read, long after this is the place to refuse them.
+    private static void RequireWellFormedText(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = Strict.MaxDepth });
+        try
+        {
+            while (reader.Read())
+            {
+                if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName)
+                {
+                    reader.GetString();
+                }
+            }
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new RegistryException(
+                ErrorCode.BadRequest, $"A string in the request body is not valid Unicode: {e.Message}");
+        }
+    }
+
+    private static RegistryException TooLarge(long max) =>
+        new(ErrorCode.TooLarge, $"The request body is longer than {max} bytes.");
+}

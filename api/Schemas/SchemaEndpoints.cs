@@ -1,0 +1,23 @@
+using System.Text.Json.Nodes;
+
+namespace Registry.Api.Schemas;
+
+/// <summary>GET /v2/schemas/…: documents made once.</summary>
+public static class SchemaEndpoints
+{
+    /// <summary>Lists the routes.</summary>
+    public static void MapSchemas(this IEndpointRouteBuilder v2)
+    {
+        Map(v2, "image", ImageSchema.Image());
+        Map(v2, "images", ImageSchema.Images());
+        Map(v2, "member", ImageSchema.Member());
+        Map(v2, "members", ImageSchema.Members());
+    }
+
+    private static void Map(IEndpointRouteBuilder v2, string name, JsonObject schema)
+    {
+        var text = schema.ToJsonString();
+        v2.MapGet($"/schemas/{name}", () => Results.Text(text, "application/json"))
+            .AddEndpointFilter(RequestBody.Refuse);
+    }
+}

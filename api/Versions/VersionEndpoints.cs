@@ -1,0 +1,83 @@
+using System.Text.Json;
+using Microsoft.Extensions.Options;
+
+namespace Registry.Api.Versions;
+
+/// <summary>The version document and the accepted version prefixes (spec/glance-v2.md, 1.1).</summary>
+public static class VersionEndpoints
+{
+    // Single store, no image cache: what is advertised is what is there.
+    private static readonly string[] Minors =
+        ["v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
+
+    private const string MediaTypeV2 = "application/vnd.openstack.images-v2";
+
+    /// <summary>Lists the routes.</summary>
+    public static void MapVersions(this IEndpointRouteBuilder routes)
+    {
+        routes.Map("/versions", (HttpContext context) => WriteAsync(context, StatusCodes.Status200OK));
+        routes.Map("/", (HttpContext context) => WriteAsync(context, StatusCodes.Status300MultipleChoices));
+    }
+
+    /// <summary>Rewrites <c>/v2.N/…</c> and the media-type form to <c>/v2/…</c>; answers an unknown first segment with
+    /// the version document.</summary>
+    public static Task NegotiateAsync(HttpContext context, RequestDelegate next)
+    {
+        var path = context.Request.Path.Value is { Length: > 0 } given ? given : "/"; // empty for OPTIONS * and CONNECT
+        var end = path.IndexOf('/', 1);
+        var first = end < 0 ? path[1..] : path[1..end];
+        if (first is "v2" or "versions" or "healthcheck" or "livez" or "readyz" or "registry" or "")
+        {
+            return next(context);
+        }
+
+        if (Minors.Contains(first))
+        {
+            context.Request.Path = "/v2" + (end < 0 ? "" : path[end..]);
+            return next(context);
+        }
+
+        if (context.Request.Headers.Accept.ToString().StartsWith(MediaTypeV2, StringComparison.Ordinal))
+        {
+            context.Request.Path = "/v2" + path;
+            return next(context);
+        }
+
+        return WriteAsync(context, StatusCodes.Status300MultipleChoices);
+    }
+
+    /// <summary>Base of absolute links: the configured endpoint, or the request's own.</summary>
+    public static string Base(HttpContext context)
+    {
+        var configured = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value.PublicEndpoint;
+        return configured.Length > 0
+            ? configured.TrimEnd('/')
+            : $"{context.Request.Scheme}://{context.Request.Host}";
+    }
+
+    private static async Task WriteAsync(HttpContext context, int status)
+    {
+        var @base = Base(context);
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        json.WriteStartObject();
+        json.WriteStartArray("versions"u8);
+        foreach (var minor in Minors)
+        {
+            json.WriteStartObject();
+            json.WriteString("id"u8, minor);
+            json.WriteString("status"u8, minor == Minors[0] ? "CURRENT" : "SUPPORTED");
+            json.WriteStartArray("links"u8);
+            json.WriteStartObject();
+            json.WriteString("rel"u8, "self");
+            json.WriteString("href"u8, @base + "/v2/");
+            json.WriteEndObject();
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,99 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+
+namespace Registry.Engine.Bytes;
+
+/// <summary>What of a new file exists before its content is written.</summary>
+public enum Preallocation
+{
+    /// <summary>Nothing: the file is sparse.</summary>
+    Off,
+
+    /// <summary>The tables that describe it; the content is a hole.</summary>
+    Metadata,
+
+    /// <summary>Disk space, not written.</summary>
+    FAlloc,
+
+    /// <summary>Zeroes, written.</summary>
+    Full,
+}
+
+/// <content>How much of the disk a file takes.</content>
+public sealed partial class FileBytes
+{
+    private const int StatxEmptyPath = 0x1000;
+    private const uint StatxBlocks = 0x400;
+    private const uint StatxInode = 0x100;
+    private const int StatxSize = 256;
+    private const int StatxInodeOffset = 32;
+    private const int StatxBlocksOffset = 48;
+    private const int StatxDeviceOffset = 136;
+    private const int StatxBlockBytes = 512;
+
+    /// <summary>Bytes of disk the file takes, holes not counted: what <c>du</c> says.</summary>
+    /// <exception cref="IOException">The system would not tell.</exception>
+    public long AllocatedBytes()
+    {
+        Span<byte> answer = stackalloc byte[StatxSize];
+        Ask(StatxBlocks, answer);
+        var blocks = answer[StatxBlocksOffset..];
+        return checked(StatxBlockBytes * (BitConverter.IsLittleEndian
+            ? BinaryPrimitives.ReadInt64LittleEndian(blocks)
+            : BinaryPrimitives.ReadInt64BigEndian(blocks)));
+    }
+
+    /// <summary>What tells this file from every other one on this machine, by whatever path it was opened.</summary>
+    /// <exception cref="IOException">The system would not tell.</exception>
+    public string Identity()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return System.IO.Path.GetFullPath(Path);
+        }
+
+        Span<byte> answer = stackalloc byte[StatxSize];
+        Ask(StatxInode, answer);
+        var inode = System.Convert.ToHexString(answer.Slice(StatxInodeOffset, 8));
+        return $"{System.Convert.ToHexString(answer.Slice(StatxDeviceOffset, 8))}:{inode}";
+    }
+
+    private void Ask(uint mask, Span<byte> answer)
+    {
+        if (Statx(handle, "", StatxEmptyPath, mask, ref MemoryMarshal.GetReference(answer)) != 0)
+        {
+            throw new IOException($"statx of {Path} failed with errno {Marshal.GetLastPInvokeError()}.");
+        }
+    }
+
+    /// <summary>Gives a new file its length and disk space.</summary>
+    /// <param name="preallocation">What shall exist.</param>
+    /// <param name="count">Bytes of the file.</param>
+    /// <param name="cancellationToken">Cancels the writing of zeroes.</param>
+    /// <exception cref="IOException">There is no space, or writing failed.</exception>
+    public async ValueTask PreallocateAsync(
+        Preallocation preallocation, long count, CancellationToken cancellationToken)
+    {
+        if (preallocation is Preallocation.Off or Preallocation.Metadata || count == 0)
+        {
+            return;
+        }
+
+        if (count > Length)
+        {
+            await SetLengthAsync(count, cancellationToken).ConfigureAwait(false);
+        }
+
+        // Where space cannot be had without writing, it is written: as qemu-img does.
+        if (preallocation == Preallocation.FAlloc && TryAllocate(handle, 0, count))
+        {
+            return;
+        }
+
+        await WriteZeroesAsync(0, count, cancellationToken).ConfigureAwait(false);
+    }
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Statx(
+        Microsoft.Win32.SafeHandles.SafeFileHandle directory, string path, int flags, uint mask, ref byte answer);
+}

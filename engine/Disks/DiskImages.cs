@@ -1,0 +1,87 @@
+using Registry.Engine.Bytes;
+using Registry.Engine.Qcow2;
+using Registry.Engine.Raw;
+
+namespace Registry.Engine.Disks;
+
+/// <summary>Opens disk images.</summary>
+public static class DiskImages
+{
+    /// <summary>Opens an image of a known format. The format is never guessed here: a raw disk may look like
+    /// anything.</summary>
+    /// <param name="source">The file's bytes; stays the caller's.</param>
+    /// <param name="format">The recorded format.</param>
+    /// <param name="options">What it may refer to, the caps, and what is wanted of it.</param>
+    /// <param name="cancellationToken">Cancels the opening.</param>
+    /// <exception cref="ImageFormatException">Malformed, unsupported or refused.</exception>
+    public static async ValueTask<DiskImage> OpenAsync(
+        IByteSource source, DiskFormat format, DiskOpenOptions options, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.Snapshot is not null && format != DiskFormat.Qcow2)
+        {
+            throw new ImageFormatException(
+                FormatError.UnknownSnapshot, $"Disks of format {format} have no internal snapshots.");
+        }
+
+        return format switch
+        {
+            DiskFormat.Raw or DiskFormat.Iso or DiskFormat.Gpt => new RawImage(source),
+            DiskFormat.Qcow2 => await QcowImage.OpenAsync(source, options, cancellationToken)
+                .ConfigureAwait(false),
+            _ => throw new ImageFormatException(
+                FormatError.UnsupportedFeature, $"Disks of format {format} cannot be read."),
+        };
+    }
+
+    /// <summary>Guesses a local file's format by its first bytes, for a user who did not say. Never for stored
+    /// images.</summary>
+    /// <param name="source">The file's bytes.</param>
+    /// <param name="cancellationToken">Cancels the reading.</param>
+    /// <returns>The format; <see cref="DiskFormat.Raw"/> where nothing is recognised.</returns>
+    public static async ValueTask<DiskFormat> DetectAsync(IByteSource source, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        var head = new byte[68];
+        var read = await source.ReadAsync(0, head, cancellationToken).ConfigureAwait(false);
+        return Detect(head.AsSpan(0, read));
+    }
+
+    private static DiskFormat Detect(ReadOnlySpan<byte> head)
+    {
+        if (QcowHeader.HasMagic(head))
+        {
+            return DiskFormat.Qcow2;
+        }
+
+        if (head.StartsWith("QED\0"u8))
+        {
+            return DiskFormat.Qed;
+        }
+
+        if (head.StartsWith("KDMV"u8) || head.StartsWith("# Disk DescriptorFile"u8))
+        {
+            return DiskFormat.Vmdk;
+        }
+
+        if (head.StartsWith("vhdxfile"u8))
+        {
+            return DiskFormat.Vhdx;
+        }
+
+        if (head.StartsWith("conectix"u8))
+        {
+            return DiskFormat.Vhd;
+        }
+
+        if (head.StartsWith((ReadOnlySpan<byte>)[0x4C, 0x55, 0x4B, 0x53, 0xBA, 0xBE]))
+        {
+            return DiskFormat.Luks;
+        }
+
+        return head.Length >= 68 && head[64..68].SequenceEqual((ReadOnlySpan<byte>)[0x7F, 0x10, 0xDA, 0xBE])
+            ? DiskFormat.Vdi
+            : DiskFormat.Raw;
+    }
+}

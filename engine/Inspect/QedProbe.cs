@@ -1,0 +1,17 @@
+using Registry.Engine.Disks;
+
+namespace Registry.Engine.Inspect;
+
+/// <summary>QEMU enhanced disk: recognised in order to be refused.</summary>
+internal sealed class QedProbe : FormatProbe
+{
+    /// <inheritdoc/>
+    public override DiskFormat Format => DiskFormat.Qed;
+
+    /// <inheritdoc/>
+    public override bool Matches(in StreamSample sample) => sample.Head.StartsWith("QED\0"u8);
+
+    /// <inheritdoc/>
+    public override long? Check(in StreamSample sample) =>
+        throw new ImageFormatException(FormatError.FormatBanned, "QED images are not accepted.", 0);
+}

@@ -1,0 +1,80 @@
+using Registry.Engine.Disks;
+
+namespace Registry.Engine.Inspect;
+
+/// <summary>Whether an upload may be kept under the formats it was declared to have.</summary>
+/// <param name="Refusal">Why not; null when it may.</param>
+/// <param name="VirtualSize">The disk's size in bytes; null when it cannot be told.</param>
+public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize)
+{
+    // Archives and the like: the disk is somewhere inside.
+    private static readonly string[] Packages = ["ovf", "ova", "docker", "compressed"];
+
+    /// <summary>Whether the upload may be kept.</summary>
+    public bool IsAccepted => Refusal is null;
+
+    /// <summary>Judges a whole stream.</summary>
+    /// <remarks>
+    /// 1. Nothing at all is an image that was only registered: fine under any name.
+    /// 2. A container (qcow2, vmdk, vhd, vhdx, vdi) must have been declared, must be the only signature and be safe.
+    /// 3. <c>iso</c>, <c>gpt</c> and <c>luks</c> are a disk's plain bytes too: fine as themselves when safe, and as
+    ///    <c>raw</c> or a format without signature (ami, ari, aki, ploop).
+    /// 4. No signature: fine as raw, as a format without signature, or inside a package (ovf, ova, docker, compressed).
+    /// </remarks>
+    /// <param name="diskFormat">The declared <c>disk_format</c>.</param>
+    /// <param name="containerFormat">The declared <c>container_format</c>; null is like bare.</param>
+    /// <param name="inspection">What the stream was found to be.</param>
+    public static UploadVerdict Judge(string diskFormat, string? containerFormat, Inspection inspection)
+    {
+        if (inspection.Length == 0)
+            return new UploadVerdict(null, null);
+
+        var isContainer = FormatNames.IsContainer(inspection.Format);
+        var isDeclared = diskFormat == FormatNames.Of(inspection.Format);
+        if (isContainer && inspection.Failures.Count > 0)
+            return Refuse(Unsafe(inspection.Failures[0]));
+
+        if (IsPackage(containerFormat) && inspection.Format == DiskFormat.Raw)
+            return new UploadVerdict(null, null);
+
+        if (isDeclared)
+        {
+            return inspection.Failures.Count == 0
+                ? new UploadVerdict(null, inspection.VirtualSize)
+                : Refuse(Unsafe(inspection.Failures[0]));
+        }
+
+        if (isContainer || !HasNoSignature(diskFormat))
+            return Refuse(Mismatch(diskFormat, inspection.Format));
+
+        var ambiguous = inspection.Failures.FirstOrDefault(failure => failure.Error == FormatError.AmbiguousFormat);
+        return ambiguous is null ? new UploadVerdict(null, inspection.Length) : Refuse(Unsafe(ambiguous));
+    }
+
+    /// <summary>Judges a stream that still runs: what is certain already.</summary>
+    /// <param name="diskFormat">The declared <c>disk_format</c>.</param>
+    /// <param name="inspector">The inspector that the stream passes.</param>
+    /// <returns>Why the upload will be refused; null while that is not certain.</returns>
+    public static InspectionFailure? JudgeEarly(string diskFormat, FormatInspector inspector)
+    {
+        if (inspector.EarlyRefusal is { } failure)
+            return Unsafe(failure);
+
+        return inspector.EarlyContainer is { } found && FormatNames.Of(found) != diskFormat
+            ? Mismatch(diskFormat, found)
+            : null;
+    }
+
+    private static UploadVerdict Refuse(InspectionFailure failure) => new(failure, null);
+
+    private static InspectionFailure Unsafe(InspectionFailure failure) =>
+        failure with { Message = $"Image failed safety checks: {failure.Message}" };
+
+    private static InspectionFailure Mismatch(string declared, DiskFormat found) => new(
+        FormatError.FormatMismatch,
+        $"Image disk_format {declared} does not match stream data {FormatNames.Of(found)}");
+
+    private static bool IsPackage(string? containerFormat) => Packages.Contains(containerFormat);
+
+    private static bool HasNoSignature(string diskFormat) => diskFormat is "raw" or "ami" or "ari" or "aki" or "ploop";
+}

@@ -1,0 +1,101 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Storage.Blobs;
+
+/// <summary>Removes blobs that nothing refers to: of deleted images, of uploads that failed or were fenced
+/// off.</summary>
+/// <remarks>Run it as often as wanted and on as many replicas; a blob removed twice is removed.</remarks>
+public sealed partial class BlobReaper(
+    IDbContextFactory<RegistryDb> databases, TimeProvider time, ILogger<BlobReaper> logger)
+{
+    private const int BatchBlobs = 200;
+
+    /// <summary>Removes a store's garbage.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="grace">Younger blobs are left alone: room for clocks that differ and for who is still
+    /// reading.</param>
+    /// <param name="cancellationToken">Cancels between blobs.</param>
+    /// <returns>What was removed.</returns>
+    /// <exception cref="IOException">The store failed; what was removed stays removed.</exception>
+    public async Task<IReadOnlyList<BlobEntry>> ReapAsync(
+        IBlobStore store, TimeSpan grace, CancellationToken cancellationToken)
+    {
+        var removed = new List<BlobEntry>();
+        var youngest = time.GetUtcNow() - grace;
+        var batch = new List<BlobEntry>(BatchBlobs);
+        await foreach (var entry in store.ListAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (entry.ModifiedAt > youngest)
+            {
+                continue;
+            }
+
+            batch.Add(entry);
+            if (batch.Count == BatchBlobs)
+            {
+                await ReapBatchAsync(store, batch, removed, cancellationToken).ConfigureAwait(false);
+                batch.Clear();
+            }
+        }
+
+        await ReapBatchAsync(store, batch, removed, cancellationToken).ConfigureAwait(false);
+        return removed;
+    }
+
+    private async Task ReapBatchAsync(
+        IBlobStore store, List<BlobEntry> batch, List<BlobEntry> removed, CancellationToken cancellationToken)
+    {
+        if (batch.Count == 0)
+        {
+            return;
+        }
+
+        var wanted = await FindWantedAsync(store.Id, batch, cancellationToken).ConfigureAwait(false);
+        foreach (var entry in batch)
+        {
+            if (wanted.Contains(entry.Key))
+            {
+                continue;
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            await store.DeleteAsync(entry.Key, cancellationToken).ConfigureAwait(false);
+            Log.Reaped(logger, store.Id, entry.Key.ImageId, entry.Key.Generation, entry.IsCommitted);
+            removed.Add(entry);
+        }
+    }
+
+    // Asked after listing, so nothing that was wanted then is missed. Intents first: a commit between the two questions
+    // takes the intent away and puts the location there, so asked the other way round it would be seen by neither.
+    // Once unwanted, always unwanted: only the intent of a generation can make its location, and none is made twice.
+    private async Task<HashSet<BlobKey>> FindWantedAsync(
+        string storeId, List<BlobEntry> batch, CancellationToken cancellationToken)
+    {
+        var ids = batch.Select(entry => entry.Key.ImageId).Distinct(StringComparer.Ordinal).ToArray();
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using var disposal = db.ConfigureAwait(false);
+        var wanted = await db.UploadIntents
+            .Where(i => i.StoreId == storeId && ids.Contains(i.ImageId))
+            .Select(i => new BlobKey(i.ImageId, i.Generation))
+            .ToHashSetAsync(cancellationToken).ConfigureAwait(false);
+        var located = await db.Locations
+            .Where(l => l.StoreId == storeId && ids.Contains(l.ImageId))
+            .Where(l => db.Images.Any(i => i.Id == l.ImageId && i.Status != ImageStatus.Deleted))
+            .Select(l => new BlobKey(l.ImageId, l.Generation))
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        wanted.UnionWith(located);
+        return wanted;
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information,
+            "Removed blob {ImageId}/{Generation} from store {StoreId} (committed: {IsCommitted}): " +
+            "nothing refers to it")]
+        public static partial void Reaped(
+            ILogger logger, string storeId, string imageId, long generation, bool isCommitted);
+    }
+}

@@ -1,0 +1,69 @@
+namespace Registry.Storage.Blobs;
+
+/// <summary>What was read last, a bounded number of it; who asks for something that is being read waits for that read.
+/// </summary>
+/// <param name="capacity">Most results kept, 1 or more.</param>
+internal sealed class SharedReads<TKey, TValue>(int capacity)
+    where TKey : notnull
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<TKey, LinkedListNode<(TKey Key, Task<TValue> Read)>> _byKey = [];
+    private readonly LinkedList<(TKey Key, Task<TValue> Read)> _lastUsedFirst = [];
+
+    /// <summary>Gets the result of a read, reading only if it is not there and nobody is at it.</summary>
+    /// <remarks>A read is everybody's who waits for it, so nobody's cancellation ends it; a failed one is
+    /// forgotten.</remarks>
+    public Task<TValue> GetAsync(TKey key, Func<TKey, Task<TValue>> read, CancellationToken cancellationToken)
+    {
+        TaskCompletionSource<TValue> source;
+        lock (_lock)
+        {
+            if (_byKey.TryGetValue(key, out var known))
+            {
+                _lastUsedFirst.Remove(known);
+                _lastUsedFirst.AddFirst(known);
+                return known.Value.Read.IsCompletedSuccessfully
+                    ? known.Value.Read
+                    : known.Value.Read.WaitAsync(cancellationToken);
+            }
+
+            source = new TaskCompletionSource<TValue>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _byKey.Add(key, _lastUsedFirst.AddFirst((key, source.Task)));
+            if (_byKey.Count > capacity)
+            {
+                _byKey.Remove(_lastUsedFirst.Last!.Value.Key);
+                _lastUsedFirst.RemoveLast();
+            }
+        }
+
+        _ = RunAsync(key, read, source);
+        return source.Task.WaitAsync(cancellationToken);
+    }
+
+    private async Task RunAsync(TKey key, Func<TKey, Task<TValue>> read, TaskCompletionSource<TValue> source)
+    {
+        try
+        {
+            source.SetResult(await read(key).ConfigureAwait(false));
+        }
+#pragma warning disable CA1031 // handed to everybody who waits
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Forget(key, source.Task);
+            source.SetException(exception);
+        }
+    }
+
+    private void Forget(TKey key, Task<TValue> read)
+    {
+        lock (_lock)
+        {
+            if (_byKey.TryGetValue(key, out var known) && known.Value.Read == read)
+            {
+                _byKey.Remove(key);
+                _lastUsedFirst.Remove(known);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+using System.Numerics;
+using System.Security.Cryptography;
+
+namespace Registry.Storage.Blobs;
+
+/// <content>Reading data: what is asked for in whole blocks goes straight into the caller's buffer; a block of which
+/// only a part is asked for (an edge) is kept a while, since the next read often wants the other part.</content>
+public sealed partial class VerifiedBlob
+{
+    /// <summary>Fills a buffer with verified bytes.</summary>
+    /// <param name="offset">Byte offset, 0 or more; at or past the end nothing is read.</param>
+    /// <param name="buffer">Where the bytes go. Its content is undefined when the read fails.</param>
+    /// <param name="cancellationToken">Cancels the read.</param>
+    /// <returns>Bytes read; less than the buffer only where the blob ends.</returns>
+    /// <exception cref="BlobNotFoundException">It is not in the store any more.</exception>
+    /// <exception cref="BlobCorruptException">The store twice returned other bytes than were uploaded.</exception>
+    /// <exception cref="IOException">The store failed.</exception>
+    public async ValueTask<int> ReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        var length = (int)Math.Min(buffer.Length, Math.Max(0, Length - offset));
+        if (length == 0)
+        {
+            return 0;
+        }
+
+        buffer = buffer[..length];
+        var end = offset + length;
+        var bodyStart = RoundUp(offset);
+        var bodyEnd = end == Length ? end : RoundDown(end); // the last block counts as whole though it may be short
+        if (bodyStart > bodyEnd)
+        {
+            await ReadEdgeAsync(offset, buffer, cancellationToken).ConfigureAwait(false); // within one block
+            return length;
+        }
+
+        // The edges are asked for first, so that a distant store answers all three at once.
+        var head = bodyStart > offset
+            ? ReadEdgeAsync(offset, buffer[..(int)(bodyStart - offset)], cancellationToken)
+            : Task.CompletedTask;
+        var tail = end > bodyEnd
+            ? ReadEdgeAsync(bodyEnd, buffer[(int)(bodyEnd - offset)..], cancellationToken)
+            : Task.CompletedTask;
+        var body = bodyEnd > bodyStart
+            ? ReadBlocksAsync(
+                bodyStart, buffer[(int)(bodyStart - offset)..(int)(bodyEnd - offset)], cancellationToken)
+            : Task.CompletedTask;
+        await Task.WhenAll(head, body, tail).ConfigureAwait(false);
+        return length;
+    }
+
+    private async Task ReadEdgeAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        var number = offset / BlobIndex.BlockBytes;
+        var block = await _edges.GetAsync(number, ReadEdgeBlockAsync, cancellationToken).ConfigureAwait(false);
+        if (block.Length == 0)
+        {
+            buffer.Span.Clear();
+            return;
+        }
+
+        block.AsSpan((int)(offset % BlobIndex.BlockBytes), buffer.Length).CopyTo(buffer.Span);
+    }
+
+    // Empty for a block of zeroes.
+    private async Task<byte[]> ReadEdgeBlockAsync(long number)
+    {
+        var start = number * BlobIndex.BlockBytes;
+        var page = await PageOfAsync(start, CancellationToken.None).ConfigureAwait(false);
+        if (page is null || page.Mask(NumberInPage(start)) == 0)
+        {
+            return [];
+        }
+
+        var block = new byte[Math.Min(BlobIndex.BlockBytes, Length - start)];
+        await ReadBlocksAsync(start, block, CancellationToken.None).ConfigureAwait(false);
+        return block;
+    }
+
+    // 1. Clear what is known to be zero and join what is not into runs, across blocks and pages.
+    // 2. Read each run with one read of the store.
+    // 3. Check every block, and read one that fails once more.
+    private async Task ReadBlocksAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken)
+    {
+        var run = default(Run);
+        for (var at = 0; at < blocks.Length; at += BlobIndex.BlockBytes)
+        {
+            var page = await PageOfAsync(start + at, cancellationToken).ConfigureAwait(false);
+            int mask = page is null ? (ushort)0 : page.Mask(NumberInPage(start + at));
+            var length = Math.Min(BlobIndex.BlockBytes, blocks.Length - at);
+            for (var piece = 0; piece * BlobIndex.PieceBytes < length;)
+            {
+                var isZero = (mask & (1 << piece)) == 0;
+                var pieces = BitOperations.TrailingZeroCount((isZero ? mask : ~mask) >> piece);
+                var from = at + (piece * BlobIndex.PieceBytes);
+                piece = Math.Min(piece + pieces, BlobIndex.PiecesPerBlock);
+                var until = Math.Min(at + (piece * BlobIndex.PieceBytes), at + length);
+                if (isZero)
+                {
+                    blocks.Span[from..until].Clear();
+                }
+                else if (run.End == from && run.End > run.Start)
+                {
+                    run = run with { End = until };
+                }
+                else
+                {
+                    await ReadRunAsync(start, blocks, run, cancellationToken).ConfigureAwait(false);
+                    run = new Run(from, until);
+                }
+            }
+        }
+
+        await ReadRunAsync(start, blocks, run, cancellationToken).ConfigureAwait(false);
+        await VerifyAsync(start, blocks, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask ReadRunAsync(long start, Memory<byte> blocks, Run run, CancellationToken cancellationToken)
+    {
+        if (run.End == run.Start)
+        {
+            return;
+        }
+
+        var part = blocks[run.Start..run.End];
+        var read = await _store.ReadAsync(_key, BlobPart.Data, start + run.Start, part, cancellationToken)
+            .ConfigureAwait(false);
+        Interlocked.Add(ref _counters.Data, read);
+
+        // A blob that ends too early is damaged like any other: its digests will not match.
+        part.Span[read..].Clear();
+    }
+
+    private async ValueTask VerifyAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken)
+    {
+        for (var at = 0; at < blocks.Length; at += BlobIndex.BlockBytes)
+        {
+            var page = await PageOfAsync(start + at, cancellationToken).ConfigureAwait(false);
+            var number = NumberInPage(start + at);
+            var block = blocks.Slice(at, Math.Min(BlobIndex.BlockBytes, blocks.Length - at));
+            if (page is null || page.Mask(number) == 0 || IsGenuine(page, number, block.Span))
+            {
+                continue;
+            }
+
+            // All of it, the zero pieces too: whatever is wrong, only the whole block can show it.
+            var whole = new Run(0, block.Length);
+            await ReadRunAsync(start + at, block, whole, cancellationToken).ConfigureAwait(false);
+            if (!IsGenuine(page, number, block.Span))
+            {
+                throw new BlobCorruptException(_key, BlobPart.Data, start + at);
+            }
+        }
+    }
+
+    private static bool IsGenuine(BlockPage page, int number, ReadOnlySpan<byte> block)
+    {
+        Span<byte> digest = stackalloc byte[BlobIndex.DigestBytes];
+        SHA256.HashData(block, digest);
+        return digest.SequenceEqual(page.Digest(number));
+    }
+
+    private Task<BlockPage?> PageOfAsync(long offset, CancellationToken cancellationToken) =>
+        _index.BlockPageAsync((int)(offset / BlobIndex.PageSpanBytes), cancellationToken);
+
+    private static int NumberInPage(long offset) => (int)(offset % BlobIndex.PageSpanBytes / BlobIndex.BlockBytes);
+
+    private static long RoundDown(long offset) => offset - (offset % BlobIndex.BlockBytes);
+
+    private static long RoundUp(long offset) => RoundDown(offset + BlobIndex.BlockBytes - 1);
+
+    /// <summary>A stretch of the caller's buffer to be read, in bytes from its start.</summary>
+    private readonly record struct Run(int Start, int End);
+}

@@ -1,0 +1,123 @@
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Blobs;
+
+/// <summary>A run of bytes in a blob.</summary>
+/// <param name="Length">Length in bytes, 1 or more.</param>
+/// <param name="IsZero">Whether all of them are zero; if not, every 4 KiB piece of the run holds one that is
+/// not.</param>
+public readonly record struct BlobRun(long Length, bool IsZero);
+
+/// <summary>A stored blob whose every byte is checked, before it is handed out, against digests taken at the
+/// upload.</summary>
+/// <remarks>Reads are positional and may run in parallel. Pieces of 4 KiB that are known to be zero are never read.
+/// Keeps at most 16 blocks of 64 KiB and 3.2 MiB of index.</remarks>
+public sealed partial class VerifiedBlob
+{
+    private const int EdgesKept = 16;
+    private const int RunPagesMax = 16; // 1 GiB of data in one answer
+
+    private readonly SharedReads<long, byte[]> _edges = new(EdgesKept);
+    private readonly IBlobStore _store;
+    private readonly BlobKey _key;
+    private readonly Counters _counters;
+    private readonly BlobIndexReader _index;
+
+    private VerifiedBlob(IBlobStore store, BlobKey key, Counters counters, BlobIndexReader index)
+    {
+        _store = store;
+        _key = key;
+        _counters = counters;
+        _index = index;
+    }
+
+    /// <summary>Length in bytes.</summary>
+    public long Length => _index.DataLength;
+
+    /// <summary>Length in bytes of the allocation map that was stored with the blob; 0 when there is none.</summary>
+    public long MapLength => _index.MapLength;
+
+    /// <summary>Bytes read from the store so far: data and index.</summary>
+    public long BytesRead => Volatile.Read(ref _counters.Data) + Volatile.Read(ref _counters.Index);
+
+    /// <summary>Bytes of index read from the store so far.</summary>
+    public long IndexBytesRead => Volatile.Read(ref _counters.Index);
+
+    /// <summary>Opens a blob: reads the last 68 bytes of its index.</summary>
+    /// <exception cref="BlobNotFoundException">It is not in the store.</exception>
+    /// <exception cref="BlobCorruptException">Its index is damaged.</exception>
+    /// <exception cref="IOException">The store failed.</exception>
+    public static async ValueTask<VerifiedBlob> OpenAsync(
+        IBlobStore store, ImageLocation location, CancellationToken cancellationToken)
+    {
+        var counters = new Counters();
+        var key = location.Key;
+        var index = await BlobIndexReader.OpenAsync(
+            key,
+            async (offset, buffer, token) =>
+            {
+                var read = await store.ReadAsync(key, BlobPart.Index, offset, buffer, token).ConfigureAwait(false);
+                Interlocked.Add(ref counters.Index, read);
+                return read;
+            },
+            location.IndexLength,
+            location.IndexDigest,
+            cancellationToken).ConfigureAwait(false);
+        return index.DataLength == location.DataLength
+            ? new VerifiedBlob(store, key, counters, index)
+            : throw new BlobCorruptException(key, BlobPart.Index, location.IndexLength - BlobIndexRoot.Size);
+    }
+
+    /// <summary>Describes the run of bytes that starts at an offset, without reading data.</summary>
+    /// <param name="offset">Byte offset, 0 to <see cref="Length"/> exclusive.</param>
+    /// <param name="cancellationToken">Cancels the look-up.</param>
+    /// <returns>The run, in steps of 4 KiB. A run of zeroes is told to its end; one of data may be told in parts of 1
+    /// GiB.
+    /// </returns>
+    /// <exception cref="BlobCorruptException">The index is damaged.</exception>
+    /// <exception cref="IOException">The store failed.</exception>
+    public async ValueTask<BlobRun> RunAsync(long offset, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(offset, Length);
+
+        bool? isZero = null;
+        var end = offset;
+        for (var pages = 0; end < Length && pages < RunPagesMax;)
+        {
+            var number = (int)(end / BlobIndex.PageSpanBytes);
+            var start = number * BlobIndex.PageSpanBytes;
+            var page = await _index.BlockPageAsync(number, cancellationToken).ConfigureAwait(false);
+            var piece = (int)((end - start) / BlobIndex.PieceBytes);
+            isZero ??= page is null || page.RunEnd(piece, isZero: true) > piece;
+            var runEnd = page is not null ? page.RunEnd(piece, isZero.Value) : isZero.Value ? BlockPage.Pieces : piece;
+            if (runEnd == piece)
+            {
+                break;
+            }
+
+            end = Math.Min(Length, start + ((long)runEnd * BlobIndex.PieceBytes));
+            if (runEnd < BlockPage.Pieces)
+            {
+                break;
+            }
+
+            pages += isZero.Value ? 0 : 1;
+        }
+
+        return new BlobRun(end - offset, isZero!.Value);
+    }
+
+    /// <summary>Fills a buffer from the allocation map, which is the engine's business.</summary>
+    /// <returns>Bytes read; less than the buffer only where the map ends.</returns>
+    /// <exception cref="BlobCorruptException">The index is damaged.</exception>
+    /// <exception cref="IOException">The store failed.</exception>
+    public ValueTask<int> ReadMapAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken) =>
+        _index.ReadMapAsync(offset, buffer, cancellationToken);
+
+    private sealed class Counters
+    {
+        public long Data;
+        public long Index;
+    }
+}

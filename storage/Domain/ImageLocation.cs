@@ -1,0 +1,80 @@
+using Registry.Storage.Blobs;
+
+namespace Registry.Storage.Domain;
+
+/// <summary>One stored blob of an image: where its bytes are, and what verifies them.</summary>
+public sealed class ImageLocation
+{
+    // EF's way in.
+    private ImageLocation(
+        string imageId,
+        string storeId,
+        long generation,
+        long dataLength,
+        long indexLength,
+        byte[] indexDigest,
+        DateTimeOffset createdAt)
+    {
+        ImageId = imageId;
+        StoreId = storeId;
+        Generation = generation;
+        DataLength = dataLength;
+        IndexLength = indexLength;
+        IndexDigest = indexDigest;
+        CreatedAt = createdAt;
+    }
+
+    /// <summary>Describes a blob that is complete in its store.</summary>
+    /// <param name="key">The blob.</param>
+    /// <param name="storeId">The store it is in.</param>
+    /// <param name="dataLength">Bytes of data, 0 or more.</param>
+    /// <param name="indexLength">Bytes of index.</param>
+    /// <param name="indexDigest">SHA-256 of the index's root, 32 bytes.</param>
+    /// <param name="now">The present.</param>
+    public ImageLocation(
+        BlobKey key,
+        string storeId,
+        long dataLength,
+        long indexLength,
+        ReadOnlySpan<byte> indexDigest,
+        DateTimeOffset now)
+        : this(
+            key.ImageId,
+            storeId,
+            key.Generation,
+            dataLength,
+            indexLength,
+            indexDigest.ToArray(),
+            Timestamps.Stored(now))
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(dataLength);
+        ArgumentOutOfRangeException.ThrowIfNegative(indexLength);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(indexDigest.Length, 32);
+    }
+
+    /// <summary>The image.</summary>
+    public string ImageId { get; private set; }
+
+    /// <summary>The store's id in the configuration.</summary>
+    public string StoreId { get; private set; }
+
+    /// <summary>The upload that made the blob, 1 or more.</summary>
+    public long Generation { get; private set; }
+
+    /// <summary>Bytes of data.</summary>
+    public long DataLength { get; private set; }
+
+    /// <summary>Bytes of index.</summary>
+    public long IndexLength { get; private set; }
+
+#pragma warning disable CA1819 // a value of 32 bytes that EF maps; nobody writes to it
+    /// <summary>SHA-256 of the index's root, 32 bytes.</summary>
+    public byte[] IndexDigest { get; private set; }
+#pragma warning restore CA1819
+
+    /// <summary>When the blob was committed, UTC.</summary>
+    public DateTimeOffset CreatedAt { get; private set; }
+
+    /// <summary>The blob's name in its store.</summary>
+    public BlobKey Key => new(ImageId, Generation);
+}

@@ -1,0 +1,16 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Metadata.Configurations;
+
+internal sealed class ImageLocationConfiguration : IEntityTypeConfiguration<ImageLocation>
+{
+    public void Configure(EntityTypeBuilder<ImageLocation> location)
+    {
+        location.ToTable("image_locations");
+        location.HasKey(l => new { l.ImageId, l.StoreId });
+        location.Ignore(l => l.Key);
+        location.Property(l => l.IndexDigest).HasMaxLength(32).IsFixedLength();
+    }
+}

@@ -1,0 +1,98 @@
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>The databases that the registry runs on.</summary>
+public enum DatabaseKind
+{
+    /// <summary>A file, written by this process alone: the embedded default.</summary>
+    Sqlite,
+
+    /// <summary>A server that any number of replicas share.</summary>
+    Postgres,
+}
+
+/// <summary>The few places where the two databases differ.</summary>
+internal static class DatabaseDialect
+{
+    // SQLite's codes: https://sqlite.org/rescode.html
+    private const int SqliteBusy = 5;
+    private const int SqliteLocked = 6;
+    private const int SqliteConstraintPrimaryKey = 1555;
+    private const int SqliteConstraintUnique = 2067;
+
+    /// <summary>Points a context at a database. The design-time factories of the migrations call it too.</summary>
+    public static void Use(DbContextOptionsBuilder builder, DatabaseOptions options)
+    {
+        builder.UseSnakeCaseNamingConvention();
+        switch (options.Kind)
+        {
+            case DatabaseKind.Sqlite:
+                builder.UseSqlite(options.ConnectionString, o => o.MigrationsAssembly("Registry.Migrations.Sqlite"));
+                builder.AddInterceptors(new SqliteSession());
+                break;
+            case DatabaseKind.Postgres:
+                builder.UseNpgsql(options.ConnectionString, o => o.MigrationsAssembly("Registry.Migrations.Postgres"));
+                break;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(options), options.Kind, "No such kind of database.");
+        }
+    }
+
+    /// <summary>Whether a save failed because the key was taken.</summary>
+    public static bool IsUniqueViolation(Exception exception) => exception.GetBaseException() switch
+    {
+        PostgresException postgres => postgres.SqlState == PostgresErrorCodes.UniqueViolation,
+        SqliteException sqlite =>
+            sqlite.SqliteExtendedErrorCode is SqliteConstraintPrimaryKey or SqliteConstraintUnique,
+        _ => false,
+    };
+
+    /// <summary>Whether the database failed in a way that may pass. Says nothing of whether the work was
+    /// done.</summary>
+    public static bool MayPass(Exception exception)
+    {
+        for (var cause = exception; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is NpgsqlException { IsTransient: true }
+                or SqliteException { SqliteErrorCode: SqliteBusy or SqliteLocked })
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The clock that leases are judged by: the server's, which the replicas share; the process's on
+    /// SQLite.</summary>
+    public static async Task<DateTimeOffset> NowAsync(
+        RegistryDb db, TimeProvider time, CancellationToken cancellationToken)
+    {
+        if (db.Database.IsSqlite())
+        {
+            return time.GetUtcNow();
+        }
+
+        var now = await db.Database.SqlQuery<DateTime>($"""select clock_timestamp() as "Value" """)
+            .SingleAsync(cancellationToken).ConfigureAwait(false);
+        return new DateTimeOffset(now, TimeSpan.Zero);
+    }
+
+    /// <summary>Keeps others from writing the image until the transaction ends, and waits for those who are.</summary>
+    /// <remarks>On SQLite a transaction is the only writer anyway.</remarks>
+    public static async Task LockAsync(RegistryDb db, string imageId, CancellationToken cancellationToken)
+    {
+        if (!db.Database.IsSqlite())
+        {
+            await db.Database.ExecuteSqlAsync(
+                $"select 1 from images where id = {imageId} for update", cancellationToken)
+                .ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A time as a parameter of hand-written SQL.</summary>
+    public static object Parameter(RegistryDb db, DateTimeOffset time) => db.Database.IsSqlite() ? time.UtcTicks : time;
+}

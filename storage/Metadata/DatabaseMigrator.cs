@@ -1,0 +1,28 @@
+using Microsoft.EntityFrameworkCore;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>Brings the database's schema up to date.</summary>
+public sealed class DatabaseMigrator(IDbContextFactory<RegistryDb> databases)
+{
+    /// <summary>Applies every migration that is missing. Replicas may start it at the same time: one does the
+    /// work.</summary>
+    public async Task MigrateAsync(CancellationToken cancellationToken)
+    {
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using var disposal = db.ConfigureAwait(false);
+        await db.Database.MigrateAsync(cancellationToken).ConfigureAwait(false);
+        if (db.Database.IsSqlite())
+        {
+            await SqliteSession.OptimizeAsync(db, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Names of the migrations that are missing; empty when the schema is up to date.</summary>
+    public async Task<IReadOnlyList<string>> PendingAsync(CancellationToken cancellationToken)
+    {
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using var disposal = db.ConfigureAwait(false);
+        return [.. await db.Database.GetPendingMigrationsAsync(cancellationToken).ConfigureAwait(false)];
+    }
+}

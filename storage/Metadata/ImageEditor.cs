@@ -1,0 +1,132 @@
+using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>Registers, changes and deletes images; concurrent changes follow one another, none is lost.</summary>
+public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimeProvider time)
+{
+    /// <summary>Registers a new image.</summary>
+    /// <param name="image">From <see cref="Image.Create"/>, with whatever hangs on it.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DuplicateId"/>: the id is or was in use.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public Task CreateAsync(Image image, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, attempt) =>
+            {
+                if (attempt > 1 && await IsSameAsync(db, image, cancellationToken).ConfigureAwait(false))
+                {
+                    return true; // the attempt before went through, only its answer was lost
+                }
+
+                db.Images.Add(image);
+                try
+                {
+                    await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                }
+                catch (DbUpdateException exception) when (DatabaseDialect.IsUniqueViolation(exception))
+                {
+                    throw new RegistryException(
+                        ErrorCode.DuplicateId, $"Image ID {image.Id} already exists!", inner: exception);
+                }
+
+                return true;
+            },
+            cancellationToken);
+
+    /// <summary>Changes an image that the viewer sees, under its lock, and saves.</summary>
+    /// <param name="id">The image.</param>
+    /// <param name="viewer">Who asks. Whether it may change the image is for <paramref name="change"/> to
+    /// decide.</param>
+    /// <param name="change">Changes the image, members loaded; may run again on a fresh copy, so it must change nothing
+    /// else. Its exceptions undo everything.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>The image as saved.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is none that the viewer sees.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public async Task<Image> ChangeAsync(
+        string id, Viewer viewer, Action<Image> change, CancellationToken cancellationToken)
+    {
+        long savedRevision = 0;
+        DateTimeOffset savedAt = default;
+        return await WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                await DatabaseDialect.LockAsync(db, id, cancellationToken).ConfigureAwait(false);
+                var image = await FindAsync(db, id, viewer, cancellationToken).ConfigureAwait(false);
+                if (savedRevision != 0 && image.Revision == savedRevision && image.UpdatedAt == savedAt)
+                {
+                    return image; // the attempt before went through, only its answer was lost
+                }
+
+                change(image);
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                (savedRevision, savedAt) = (image.Revision, image.UpdatedAt);
+                return image;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Turns an image into a tombstone and ends its upload, in one transaction. Its blobs are garbage from
+    /// then on.
+    /// </summary>
+    /// <param name="id">The image.</param>
+    /// <param name="viewer">Who asks.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>The blobs that the image had, for who wants them removed before the reaper comes.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is none that the viewer sees.
+    /// -or- <see cref="ErrorCode.Forbidden"/>: it is not the viewer's.
+    /// -or- <see cref="ErrorCode.Protected"/>: it is protected.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public async Task<IReadOnlyList<ImageLocation>> DeleteAsync(
+        string id, Viewer viewer, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<ImageLocation>? freed = null;
+        DateTimeOffset? deletedAt = null;
+        return await WriteTransaction.RunAsync(
+            databases,
+            async (db, attempt) =>
+            {
+                await DatabaseDialect.LockAsync(db, id, cancellationToken).ConfigureAwait(false);
+                if (attempt > 1 && freed is not null && await db.Images
+                        .AnyAsync(i => i.Id == id && i.DeletedAt == deletedAt, cancellationToken).ConfigureAwait(false))
+                {
+                    return freed;
+                }
+
+                var image = await FindAsync(db, id, viewer, cancellationToken).ConfigureAwait(false);
+                RequireMayChange(image, viewer, "delete");
+                freed = [.. image.Locations];
+                image.Delete(time.GetUtcNow());
+                deletedAt = image.DeletedAt;
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                await db.UploadIntents.Where(i => i.ImageId == id).ExecuteDeleteAsync(cancellationToken)
+                    .ConfigureAwait(false);
+                return freed;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Passes when the viewer may change the image.</summary>
+    internal static void RequireMayChange(Image image, Viewer viewer, string verb)
+    {
+        if (!viewer.MayChange(image))
+        {
+            throw new RegistryException(ErrorCode.Forbidden, $"You are not permitted to {verb} this image.");
+        }
+    }
+
+    private static async Task<Image> FindAsync(
+        RegistryDb db, string id, Viewer viewer, CancellationToken cancellationToken) =>
+        await ImageQueries.FindAsync(db, id, viewer, tracking: true, withMembers: true, cancellationToken)
+            .ConfigureAwait(false)
+        ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {id}");
+
+    private static Task<bool> IsSameAsync(RegistryDb db, Image image, CancellationToken cancellationToken) =>
+        db.Images.AnyAsync(
+            i => i.Id == image.Id && i.CreatedAt == image.CreatedAt && i.Owner == image.Owner && i.Name == image.Name,
+            cancellationToken);
+}

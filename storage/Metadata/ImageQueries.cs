@@ -1,0 +1,136 @@
+using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>Finds and lists images, for a viewer. What the viewer may not see does not exist.</summary>
+public static partial class ImageQueries
+{
+    /// <summary>Finds one image, with its tags, properties and locations.</summary>
+    /// <param name="db">The database.</param>
+    /// <param name="id">Id, case-sensitive.</param>
+    /// <param name="viewer">Who asks.</param>
+    /// <param name="tracking">True to change it and save.</param>
+    /// <param name="cancellationToken">Cancels the query.</param>
+    /// <returns>Null when there is none, it is deleted, or the viewer may not see it.</returns>
+    public static Task<Image?> FindAsync(
+        RegistryDb db, string id, Viewer viewer, bool tracking, CancellationToken cancellationToken) =>
+        FindAsync(db, id, viewer, tracking, withMembers: false, cancellationToken);
+
+    /// <inheritdoc cref="FindAsync(RegistryDb, string, Viewer, bool, CancellationToken)"/>
+    /// <param name="withMembers">Load the members too.</param>
+#pragma warning disable CS1573 // the others are inherited
+    public static async Task<Image?> FindAsync(
+        RegistryDb db, string id, Viewer viewer, bool tracking, bool withMembers, CancellationToken cancellationToken)
+    {
+        var query = db.Images.Where(i => i.Id == id).Where(IsAlive);
+        query = WhereShownTo(db, query, viewer);
+        query = query.Include(i => i.Tags).Include(i => i.Properties).Include(i => i.Locations);
+        if (withMembers)
+        {
+            query = query.Include(i => i.Members);
+        }
+
+        query = tracking ? query.AsTracking() : query.AsNoTracking();
+        return await query.AsSplitQuery().SingleOrDefaultAsync(cancellationToken).ConfigureAwait(false);
+    }
+#pragma warning restore CS1573
+
+    /// <summary>Lists a page of images, with their tags, properties and locations; untracked.</summary>
+    /// <param name="db">The database.</param>
+    /// <param name="request">Which, in which order, from where on.</param>
+    /// <param name="viewer">Who asks.</param>
+    /// <param name="cancellationToken">Cancels the query.</param>
+    /// <returns>At most <see cref="ImageListRequest.Limit"/> images; fewer only when there are no more.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.BadRequest"/>: the marker does not exist.
+    /// -or- <see cref="ErrorCode.Forbidden"/>: the viewer may not see the marker.</exception>
+    public static async Task<IReadOnlyList<Image>> ListAsync(
+        RegistryDb db, ImageListRequest request, Viewer viewer, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(request.Limit);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Limit, ImageListRequest.LimitMax);
+
+        RequireFewConditions(request);
+        var order = ImageOrder.Of(request.Sort);
+        var marker = request.Marker is null
+            ? null
+            : await FindMarkerAsync(db, request.Marker, viewer, cancellationToken).ConfigureAwait(false);
+        if (request.Limit == 0)
+        {
+            return [];
+        }
+
+        var page = Pages(db, request, viewer, order, marker)
+            .Aggregate((left, right) => left.Concat(right));
+        var images = await order.Apply(page).Take(request.Limit).AsNoTracking()
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        await AttachPartsAsync(db, images, cancellationToken).ConfigureAwait(false);
+        return images;
+    }
+
+    private static void RequireFewConditions(ImageListRequest request)
+    {
+        var conditions =
+            request.Tags.Count + request.Properties.Count + request.CreatedAt.Count + request.UpdatedAt.Count;
+        if (conditions > ImageListRequest.ConditionsMax)
+        {
+            throw new RegistryException(
+                ErrorCode.BadRequest,
+                $"A list takes at most {ImageListRequest.ConditionsMax} filters on tags, properties and times.");
+        }
+    }
+
+    // Each way of seeing an image is a page of its own, walked along its own index; the ways exclude one another, so
+    // the union needs no search for doubles. One condition with OR would make the database walk past everybody's
+    // images.
+    private static IEnumerable<IQueryable<Image>> Pages(
+        RegistryDb db, ImageListRequest request, Viewer viewer, ImageOrder order, Image? marker)
+    {
+        foreach (var way in WaysToSee(db, order.After(db, marker), request, viewer))
+        {
+            yield return order.Apply(ImageFilters.Apply(db, way.Where(IsListed), request)).Take(request.Limit);
+        }
+    }
+
+    // No order of its own: a split load of what hangs on the page's images, three queries whatever their number.
+    private static async Task AttachPartsAsync(RegistryDb db, List<Image> images, CancellationToken cancellationToken)
+    {
+        if (images.Count == 0)
+        {
+            return;
+        }
+
+        var byId = images.ToDictionary(image => image.Id, StringComparer.Ordinal);
+        var ids = byId.Keys.ToArray();
+        var tags = await db.Tags.AsNoTracking().Where(t => ids.Contains(t.ImageId))
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        tags.ForEach(tag => byId[tag.ImageId].Attach(tag));
+
+        var properties = await db.Properties.AsNoTracking().Where(p => ids.Contains(p.ImageId))
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        properties.ForEach(property => byId[property.ImageId].Attach(property));
+
+        var locations = await db.Locations.AsNoTracking().Where(l => ids.Contains(l.ImageId))
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        locations.ForEach(location => byId[location.ImageId].Attach(location));
+    }
+
+    // A tombstone serves as a marker too: a page must not break because its last image was deleted meanwhile.
+    private static async Task<Image> FindMarkerAsync(
+        RegistryDb db, string id, Viewer viewer, CancellationToken cancellationToken)
+    {
+        var marker = await db.Images.AsNoTracking().SingleOrDefaultAsync(i => i.Id == id, cancellationToken)
+            .ConfigureAwait(false)
+            ?? throw new RegistryException(ErrorCode.BadRequest, "Invalid marker. Image could not be found.");
+        var isVisible = await WhereShownTo(db, db.Images.Where(i => i.Id == id), viewer)
+            .AnyAsync(cancellationToken).ConfigureAwait(false);
+        if (isVisible)
+        {
+            return marker;
+        }
+
+        throw marker.Status == ImageStatus.Deleted
+            ? new RegistryException(ErrorCode.BadRequest, "Invalid marker. Image could not be found.")
+            : new RegistryException(ErrorCode.Forbidden, "You are not permitted to see the marker.");
+    }
+}

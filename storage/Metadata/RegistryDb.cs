@@ -1,0 +1,86 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.ChangeTracking;
+using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>What the registry remembers. One model on two databases.</summary>
+/// <remarks>A save that starts from an outdated <see cref="Image.Revision"/> throws
+/// <see cref="DbUpdateConcurrencyException"/>; <see cref="ImageEditor"/> is the way to change an image that never does.
+/// </remarks>
+public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext(options)
+{
+    private const string ByteOrder = "C";
+
+    /// <summary>Images, deleted ones too.</summary>
+    public DbSet<Image> Images => Set<Image>();
+
+    /// <summary>Tags of images.</summary>
+    public DbSet<ImageTag> Tags => Set<ImageTag>();
+
+    /// <summary>Additional attributes of images.</summary>
+    public DbSet<ImageProperty> Properties => Set<ImageProperty>();
+
+    /// <summary>Projects that images are shared with.</summary>
+    public DbSet<ImageMember> Members => Set<ImageMember>();
+
+    /// <summary>Stored blobs.</summary>
+    public DbSet<ImageLocation> Locations => Set<ImageLocation>();
+
+    /// <summary>Uploads under way.</summary>
+    public DbSet<UploadIntent> UploadIntents => Set<UploadIntent>();
+
+    /// <inheritdoc/>
+    public override int SaveChanges(bool acceptAllChangesOnSuccess) =>
+        throw new NotSupportedException("Storage is asynchronous only.");
+
+    /// <inheritdoc/>
+    public override async Task<int> SaveChangesAsync(
+        bool acceptAllChangesOnSuccess, CancellationToken cancellationToken = default)
+    {
+        ChangeTracker.DetectChanges();
+        foreach (var entry in ChangeTracker.Entries<Image>())
+        {
+            AdvanceRevision(entry);
+        }
+
+        var gate = Database.CurrentTransaction is null ? SqliteSession.Of(this) : null;
+        using var turn = gate is null ? default : await gate.EnterAsync(cancellationToken).ConfigureAwait(false);
+        return await base.SaveChangesAsync(acceptAllChangesOnSuccess, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    protected override void OnModelCreating(ModelBuilder modelBuilder) =>
+        modelBuilder.ApplyConfigurationsFromAssembly(typeof(RegistryDb).Assembly);
+
+    /// <inheritdoc/>
+    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
+    {
+        if (Database.IsSqlite())
+        {
+            // SQLite has no time type that orders; ticks do.
+            configurationBuilder.Properties<DateTimeOffset>().HaveConversion<UtcTicks>();
+        }
+        else
+        {
+            // Byte order, as SQLite and our own code compare; also what keeps pages stable across locales.
+            configurationBuilder.Properties<string>().UseCollation(ByteOrder);
+            configurationBuilder.Properties<ImageStatus>().UseCollation(ByteOrder);
+            configurationBuilder.Properties<ImageVisibility>().UseCollation(ByteOrder);
+            configurationBuilder.Properties<MemberStatus>().UseCollation(ByteOrder);
+        }
+    }
+
+    private static void AdvanceRevision(EntityEntry<Image> entry)
+    {
+        if (entry.State == EntityState.Modified)
+        {
+            var revision = entry.Property(i => i.Revision);
+            revision.CurrentValue = revision.OriginalValue + 1;
+        }
+    }
+
+    private sealed class UtcTicks() : ValueConverter<DateTimeOffset, long>(
+        time => time.UtcTicks, ticks => new DateTimeOffset(ticks, TimeSpan.Zero));
+}

@@ -1,0 +1,24 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Registry.Storage.Blobs;
+using Registry.Storage.Metadata;
+
+namespace Registry.Storage;
+
+/// <summary>What storage offers to the container.</summary>
+public static class StorageServices
+{
+    /// <summary>Adds the metadata side: contexts (pooled, through <see cref="IDbContextFactory{TContext}"/>), the
+    /// migrator, the editor, the ledger and the reaper. Blob stores are the configuration's business.</summary>
+    public static IServiceCollection AddRegistryStorage(this IServiceCollection services, DatabaseOptions database)
+    {
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddPooledDbContextFactory<RegistryDb>(builder => DatabaseDialect.Use(builder, database));
+        services.AddSingleton<DatabaseMigrator>();
+        services.AddSingleton<ImageEditor>();
+        services.AddSingleton<UploadLedger>();
+        services.AddSingleton<BlobReaper>();
+        return services;
+    }
+}

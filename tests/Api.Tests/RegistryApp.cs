@@ -1,0 +1,127 @@
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
+
+namespace Registry.Api.Tests;
+
+/// <summary>A whole registry on real sockets: SQLite and a directory of its own, ports chosen by the system.</summary>
+public sealed class RegistryApp : IAsyncLifetime
+{
+    private readonly string _data = Path.Combine(Path.GetTempPath(), $"registry-api-{Guid.NewGuid():N}");
+    private WebApplication? _app;
+
+    /// <summary>The HTTP address.</summary>
+    public Uri Url { get; private set; } = null!;
+
+    /// <summary>The metrics page.</summary>
+    public Uri Metrics { get; private set; } = null!;
+
+    /// <summary>A client of the HTTP address that asks for JSON.</summary>
+    public HttpClient Http { get; private set; } = null!;
+
+    /// <summary>A channel to the gRPC address.</summary>
+    public GrpcChannel Grpc { get; private set; } = null!;
+
+    /// <summary>Where the default store keeps blobs.</summary>
+    public string Blobs => Path.Combine(_data, "blobs");
+
+    public static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    public async ValueTask InitializeAsync()
+    {
+        var builder = WebApplication.CreateBuilder();
+        builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["Registry:DataDirectory"] = _data,
+            ["Registry:Endpoints:Http"] = "http://127.0.0.1:0",
+            ["Registry:Endpoints:Grpc"] = "http://127.0.0.1:0",
+            ["Registry:Endpoints:Metrics"] = "http://127.0.0.1:0",
+            ["Registry:Limits:ImageSizeCapBytes"] = "67108864",
+            ["Logging:LogLevel:Default"] = "Warning",
+        });
+        _app = RegistryServer.Build(builder);
+        await _app.StartAsync();
+        var addresses = RegistryServer.Addresses(_app.Services);
+        Url = new Uri(addresses[0]);
+        Metrics = new Uri(new Uri(addresses[2]), "/metrics");
+        Http = new HttpClient { BaseAddress = Url };
+        Http.DefaultRequestHeaders.Add("Accept", "application/json");
+        Grpc = GrpcChannel.ForAddress(addresses[1]);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        Grpc.Dispose();
+        await _app!.DisposeAsync();
+        Directory.Delete(_data, recursive: true);
+    }
+
+    /// <summary>Registers an image and returns its id.</summary>
+    public async Task<string> CreateAsync(string diskFormat = "raw", string name = "", string extra = "")
+    {
+        var body = $$"""{"name":"{{name}}","disk_format":"{{diskFormat}}","container_format":"bare"{{extra}}}""";
+        using var response = await SendAsync(HttpMethod.Post, "/v2/images", body);
+        Assert.Equal(201, (int)response.StatusCode);
+        return (await JsonAsync(response)).GetProperty("id").GetString()!;
+    }
+
+    /// <summary>Registers an image and uploads its bytes.</summary>
+    public async Task<string> UploadAsync(byte[] content, string diskFormat = "raw", string name = "")
+    {
+        var id = await CreateAsync(diskFormat, name);
+        using var response = await PutAsync(id, content);
+        Assert.Equal(204, (int)response.StatusCode);
+        return id;
+    }
+
+    /// <summary>Uploads bytes to an image.</summary>
+    public async Task<HttpResponseMessage> PutAsync(string id, byte[] content)
+    {
+        using var body = new ByteArrayContent(content);
+        body.Headers.ContentType = new("application/octet-stream");
+        return await Http.PutAsync($"/v2/images/{id}/file", body, Stop);
+    }
+
+    /// <summary>Sends a request with an optional text body.</summary>
+    public async Task<HttpResponseMessage> SendAsync(
+        HttpMethod method,
+        string path,
+        string? body = null,
+        string mediaType = "application/json",
+        string? accept = null)
+    {
+        using var request = new HttpRequestMessage(method, path);
+        if (body is not null)
+        {
+            request.Content = new StringContent(body, Encoding.UTF8);
+            request.Content.Headers.ContentType = new(mediaType);
+        }
+
+        if (accept is not null)
+        {
+            request.Headers.TryAddWithoutValidation("Accept", accept);
+        }
+
+        return await Http.SendAsync(request, Stop);
+    }
+
+    /// <summary>Sends a v2.1 patch.</summary>
+    public Task<HttpResponseMessage> PatchAsync(string id, string patch) =>
+        SendAsync(HttpMethod.Patch, $"/v2/images/{id}", patch, Registry.Api.Images.ImagePatch.MediaType21);
+
+    /// <summary>Shows an image.</summary>
+    public async Task<JsonElement> ShowAsync(string id) =>
+        await Http.GetFromJsonAsync<JsonElement>($"/v2/images/{id}", Stop);
+
+    /// <summary>Reads a JSON answer.</summary>
+    public static async Task<JsonElement> JsonAsync(HttpResponseMessage response) =>
+        await response.Content.ReadFromJsonAsync<JsonElement>(Stop);
+
+    /// <summary>Every file in the store, relative to it.</summary>
+    public string[] StoredFiles() =>
+        Directory.Exists(Blobs) ? Directory.GetFiles(Blobs, "*", SearchOption.AllDirectories) : [];
+}

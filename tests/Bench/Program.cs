@@ -1,0 +1,19 @@
+using Registry.Bench;
+
+return args switch
+{
+    ["convert", .. var rest] => ConvertBench.Run(rest),
+    ["remote", .. var rest] => await RemoteBench.RunAsync(rest),
+    ["memory", .. var rest] => MemoryBench.Run(rest),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.Error.WriteLine("""
+        usage: Registry.Bench convert [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N] [CASE...]
+               Registry.Bench remote [--dir DIR] [--tree FILES]
+               Registry.Bench memory [--registry PROGRAM] [--dir DIR]
+        """);
+    return 2;
+}

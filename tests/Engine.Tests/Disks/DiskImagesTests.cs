@@ -1,0 +1,49 @@
+using Registry.Engine.Disks;
+using Registry.Engine.Tests.Oracle;
+
+namespace Registry.Engine.Tests.Disks;
+
+public sealed class DiskImagesTests
+{
+    [Theory]
+    [InlineData("514649FB00000003", DiskFormat.Qcow2)]
+    [InlineData("51454400", DiskFormat.Qed)]
+    [InlineData("4B444D5601000000", DiskFormat.Vmdk)]
+    [InlineData("7668647866696C65", DiskFormat.Vhdx)]
+    [InlineData("636F6E6563746978", DiskFormat.Vhd)]
+    [InlineData("4C554B53BABE0001", DiskFormat.Luks)]
+    [InlineData("0000000000000000", DiskFormat.Raw)]
+    [InlineData("", DiskFormat.Raw)]
+    public async Task A_format_is_known_by_its_first_bytes(string hex, DiskFormat expected) =>
+        Assert.Equal(
+            expected, await DiskImages.DetectAsync(new MemoryBytes(System.Convert.FromHexString(hex)), Disk.Stop));
+
+    [Fact]
+    public async Task A_vdi_is_known_by_its_signature_further_in()
+    {
+        var head = new byte[512];
+        new byte[] { 0x7F, 0x10, 0xDA, 0xBE }.CopyTo(head, 64);
+        Assert.Equal(DiskFormat.Vdi, await DiskImages.DetectAsync(new MemoryBytes(head), Disk.Stop));
+    }
+
+    [Fact]
+    public async Task A_raw_disk_that_looks_like_qcow2_stays_raw()
+    {
+        var bytes = new byte[1000];
+        System.Convert.FromHexString("514649FB00000003").CopyTo(bytes, 0);
+        await using var image = await DiskImages.OpenAsync(
+            new MemoryBytes(bytes), DiskFormat.Raw, DiskOpenOptions.Strict, Disk.Stop);
+        Assert.Equal(1024, image.VirtualSize); // a disk has whole sectors
+        var read = new byte[1024];
+        await image.ReadAsync(0, read, Disk.Stop);
+        Assert.Equal([.. bytes, .. new byte[24]], read);
+        Assert.Equal(
+            [new Extent(0, 1000, ExtentKind.Data, 0, 1000), new Extent(1000, 24, ExtentKind.Hole)],
+            await Disk.Map(image));
+    }
+
+    [Fact]
+    public async Task A_format_without_a_reader_is_refused_by_name() =>
+        Assert.Equal(FormatError.UnsupportedFeature, await Disk.Refusal(async () => await DiskImages.OpenAsync(
+            new MemoryBytes(new byte[512]), DiskFormat.Vhdx, DiskOpenOptions.Strict, Disk.Stop)));
+}

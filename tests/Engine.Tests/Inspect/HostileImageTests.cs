@@ -1,0 +1,94 @@
+using FsCheck;
+using FsCheck.Fluent;
+using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+using Xunit;
+
+namespace Registry.Engine.Tests.Inspect;
+
+public sealed class HostileImageTests
+{
+    private static readonly Dictionary<string, HostileImage> Images = HostileImage.All().ToDictionary(image =>
+        image.Name);
+
+    public static TheoryData<string> Names => [.. Images.Keys];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Is_refused_for_its_reason(string name)
+    {
+        var image = Images[name];
+        var verdict = UploadVerdict.Judge(image.DiskFormat, "bare", Inspecting.InPieces(image.Bytes, 64 * 1024));
+
+        Assert.False(verdict.IsAccepted);
+        Assert.Equal(image.Expected, verdict.Refusal!.Error);
+        Assert.DoesNotContain("/etc", verdict.Refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Is_judged_the_same_however_it_is_cut(string name)
+    {
+        var file = Images[name].Bytes;
+        var expected = Inspecting.Summary(Inspecting.InPieces(file, Math.Max(1, file.Length)));
+        foreach (var pieceBytes in new[] { 1, 7, 512, 65537 })
+            Assert.Equal(expected, Inspecting.Summary(Inspecting.InPieces(file, pieceBytes)));
+    }
+
+    [Fact]
+    public void Random_cuts_change_no_verdict()
+    {
+        var images = Images.Values.ToArray();
+        var cutImages =
+            from image in Gen.Elements(images)
+            from cuts in Gen.Choose(0, image.Bytes.Length).ListOf(20)
+            select (image, cuts);
+
+        Prop.ForAll(cutImages.ToArbitrary(), pair =>
+                Inspecting.Summary(Inspecting.CutAt(pair.image.Bytes, pair.cuts))
+                == Inspecting.Summary(Inspecting.InPieces(pair.image.Bytes, int.MaxValue)))
+            .QuickCheckThrowOnFailure();
+    }
+
+    [Fact]
+    public void Random_damage_never_throws()
+    {
+        var seeds = Images.Values.Select(image => image.Bytes).Where(bytes => bytes.Length > 16).ToArray();
+        var damaged =
+            from seed in Gen.Elements(seeds)
+            from spots in Gen.Choose(0, Math.Min(seed.Length, 0x31000) - 1).ListOf(12)
+            from values in Gen.Choose(0, 255).ListOf(12)
+            select spots.Zip(values).Aggregate((byte[])seed.Clone(), (bytes, spot) =>
+            {
+                bytes[spot.First % 1024] = (byte)spot.Second;
+                bytes[spot.First] = (byte)spot.Second;
+                return bytes;
+            });
+
+        Prop.ForAll(damaged.ToArbitrary(), file => Inspecting.InPieces(file, 4096).Length == file.Length)
+            .QuickCheckThrowOnFailure();
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void An_early_refusal_is_the_final_one(string name)
+    {
+        var image = Images[name];
+        var inspector = new FormatInspector();
+        inspector.Feed(image.Bytes);
+        var early = UploadVerdict.JudgeEarly(image.DiskFormat, inspector);
+        var final = UploadVerdict.Judge(image.DiskFormat, "bare", inspector.Finish());
+
+        if (early is not null && final.Refusal!.Error != FormatError.AmbiguousFormat)
+            Assert.Equal(final.Refusal, early);
+    }
+
+    [Fact]
+    public void A_backing_file_is_refused_before_the_rest_has_passed()
+    {
+        var inspector = new FormatInspector();
+        inspector.Feed(new QcowBytes { Backing = "/etc/passwd" }.ToBytes().AsSpan(0, 64 * 1024));
+
+        Assert.Equal(FormatError.BackingFileRefused, inspector.EarlyRefusal?.Error);
+    }
+}

@@ -1,0 +1,35 @@
+using Registry.Engine.Inspect;
+
+namespace Registry.Engine.Tests.Inspect;
+
+/// <summary>Feeds whole files to the inspector in pieces.</summary>
+internal static class Inspecting
+{
+    /// <summary>Inspects bytes cut into pieces of one size.</summary>
+    public static Inspection InPieces(byte[] file, int pieceBytes)
+    {
+        var inspector = new FormatInspector();
+        for (var start = 0; start < file.Length; start += pieceBytes)
+            inspector.Feed(file.AsSpan(start, Math.Min(pieceBytes, file.Length - start)));
+        return inspector.Finish();
+    }
+
+    /// <summary>Inspects bytes cut at the given places, in any order.</summary>
+    public static Inspection CutAt(byte[] file, IEnumerable<int> cuts)
+    {
+        var inspector = new FormatInspector();
+        var start = 0;
+        foreach (var end in cuts.Order().Append(file.Length))
+        {
+            inspector.Feed(file.AsSpan(start, end - start));
+            start = end;
+        }
+
+        return inspector.Finish();
+    }
+
+    /// <summary>What distinguishes two inspections.</summary>
+    public static string Summary(Inspection found) =>
+        $"{found.Format} of [{string.Join(' ', found.Matches)}], {found.Length} bytes, disk {found.VirtualSize}: "
+        + string.Join("; ", found.Failures.Select(failure => $"{failure.Error} {failure.Message}"));
+}

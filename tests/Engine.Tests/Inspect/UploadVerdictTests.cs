@@ -1,0 +1,82 @@
+using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+using Xunit;
+
+namespace Registry.Engine.Tests.Inspect;
+
+public sealed class UploadVerdictTests
+{
+    [Theory]
+    [InlineData("raw")]
+    [InlineData("ami")]
+    [InlineData("ari")]
+    [InlineData("aki")]
+    [InlineData("ploop")]
+    public void Plain_bytes_are_fine_under_names_without_signature(string diskFormat)
+    {
+        byte[][] files = [new byte[5000], PlainDiskBytes.Gpt(), PlainDiskBytes.Iso(), PlainDiskBytes.Luks(version: 2)];
+        foreach (var file in files)
+        {
+            var verdict = UploadVerdict.Judge(diskFormat, "bare", Inspecting.InPieces(file, 4096));
+            Assert.True(verdict.IsAccepted, verdict.Refusal?.Message);
+            Assert.Equal(file.Length, verdict.VirtualSize);
+        }
+    }
+
+    [Fact]
+    public void A_mismatch_is_told_as_clients_know_it()
+    {
+        var verdict = UploadVerdict.Judge("vmdk", "bare", Inspecting.InPieces(new QcowBytes().ToBytes(), 4096));
+
+        Assert.Equal("Image disk_format vmdk does not match stream data qcow2", verdict.Refusal?.Message);
+    }
+
+    [Theory]
+    [InlineData("qcow2")]
+    [InlineData("iso")]
+    [InlineData("vhd")]
+    [InlineData("gpt")]
+    public void Bytes_without_signature_are_not_what_they_are_declared(string diskFormat)
+    {
+        var verdict = UploadVerdict.Judge(diskFormat, "bare", Inspecting.InPieces(new byte[5000], 4096));
+
+        Assert.Equal(FormatError.FormatMismatch, verdict.Refusal?.Error);
+    }
+
+    [Theory]
+    [InlineData("qcow2")]
+    [InlineData("raw")]
+    [InlineData("iso")]
+    public void An_empty_upload_is_fine_under_any_name(string diskFormat)
+    {
+        var verdict = UploadVerdict.Judge(diskFormat, "bare", new FormatInspector().Finish());
+
+        Assert.Equal(new UploadVerdict(null, null), verdict);
+    }
+
+    [Theory]
+    [InlineData("ovf")]
+    [InlineData("ova")]
+    [InlineData("docker")]
+    [InlineData("compressed")]
+    public void A_package_is_not_looked_into_but_what_is_none_is_judged(string containerFormat)
+    {
+        Assert.True(Judge(new byte[5000]).IsAccepted);
+        Assert.True(Judge(new QcowBytes().ToBytes()).IsAccepted);
+        Assert.Equal(FormatError.BackingFileRefused, Judge(new QcowBytes { Backing = "x" }.ToBytes()).Refusal?.Error);
+        Assert.Equal(FormatError.FormatMismatch, Judge(new VhdBytes().ToBytes()).Refusal?.Error);
+
+        UploadVerdict Judge(byte[] file) =>
+            UploadVerdict.Judge("qcow2", containerFormat, Inspecting.InPieces(file, 4096));
+    }
+
+    [Fact]
+    public void A_wrong_container_is_refused_before_the_rest_has_passed()
+    {
+        var inspector = new FormatInspector();
+        inspector.Feed(new QcowBytes().ToBytes().AsSpan(0, 64 * 1024));
+
+        Assert.Equal(FormatError.FormatMismatch, UploadVerdict.JudgeEarly("raw", inspector)?.Error);
+        Assert.Null(UploadVerdict.JudgeEarly("qcow2", inspector));
+    }
+}

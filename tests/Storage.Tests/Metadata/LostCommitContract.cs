@@ -1,0 +1,118 @@
+using System.Data.Common;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+using Registry.Storage.Tests.Domain;
+
+namespace Registry.Storage.Tests.Metadata;
+
+public sealed class SqliteLostCommitTests(TestDatabases databases) : LostCommitContract(databases, DatabaseKind.Sqlite);
+
+public sealed class PostgresLostCommitTests(TestDatabases databases)
+    : LostCommitContract(databases, DatabaseKind.Postgres);
+
+/// <summary>The commit happens, its answer does not arrive, and the driver calls that transient.</summary>
+public abstract class LostCommitContract(TestDatabases databases, DatabaseKind kind) : DatabaseContract(databases, kind)
+{
+    private static readonly Viewer Owner = new("p", IsAdmin: false);
+    private static readonly TimeSpan Lease = TimeSpan.FromMinutes(2);
+
+    private readonly LosesCommits _loses = new();
+
+    [Fact]
+    public async Task Every_write_has_one_effect_all_the_same()
+    {
+        var databases = new Databases(Database.Options, _loses);
+        var editor = new ImageEditor(databases, Database.Time);
+        var ledger = new UploadLedger(databases, Database.Time, NullLogger<UploadLedger>.Instance);
+
+        var image = Images.Queued();
+        await LoseAsync(() => editor.CreateAsync(image, Cancellation));
+        await LoseAsync(() => editor.ChangeAsync(image.Id, Owner, changed => changed.MinRam++, Cancellation));
+        var first = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, Cancellation));
+        Assert.Equal(1, first.Generation);
+        await LoseAsync(() => ledger.AbandonAsync(first, "x", "x", Cancellation));
+        var second = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, Cancellation));
+        Assert.Equal(2, second.Generation);
+        Assert.True(await LoseAsync(() => ledger.RenewAsync(second, Lease, Cancellation)));
+        Assert.Equal(
+            CommitOutcome.Committed, await LoseAsync(() => ledger.CommitAsync(second, Images.Result(), Cancellation)));
+
+        await using (var db = await Database.OpenAsync())
+        {
+            var loaded = await ImageQueries.FindAsync(db, image.Id, Owner, tracking: false, Cancellation);
+            Assert.Equal((ImageStatus.Active, 1, 6L), (loaded!.Status, loaded.MinRam, loaded.Revision));
+            Assert.Single(loaded.Locations);
+        }
+
+        var freed = await LoseAsync(() => editor.DeleteAsync(image.Id, Owner, Cancellation));
+        Assert.Equal(second.Key, Assert.Single(freed).Key);
+    }
+
+    [Fact]
+    public async Task A_database_that_stays_away_is_told_as_such()
+    {
+        var editor = new ImageEditor(new Databases(Database.Options, _loses), Database.Time);
+        var image = Images.Queued();
+        await Database.Editor.CreateAsync(image, Cancellation);
+        _loses.Next = int.MaxValue;
+        var refusal = await Assert.ThrowsAsync<RegistryException>(() => editor.ChangeAsync(
+            image.Id,
+            Owner,
+            changed => changed.Touch(DateTimeOffset.UnixEpoch.AddMicroseconds(Random.Shared.Next())),
+            Cancellation));
+        Assert.Equal(ErrorCode.DatabaseUnavailable, refusal.Code);
+    }
+
+    private async Task<T> LoseAsync<T>(Func<Task<T>> write)
+    {
+        _loses.Next = 1;
+        var result = await write();
+        Assert.Equal(0, _loses.Next);
+        return result;
+    }
+
+    private async Task LoseAsync(Func<Task> write)
+    {
+        _loses.Next = 1;
+        await write();
+        Assert.Equal(0, _loses.Next);
+    }
+
+    private sealed class Databases(DatabaseOptions options, IInterceptor interceptor) : IDbContextFactory<RegistryDb>
+    {
+        private readonly DbContextOptions<RegistryDb> _options = Build(options, interceptor);
+
+        public RegistryDb CreateDbContext() => new(_options);
+
+        private static DbContextOptions<RegistryDb> Build(DatabaseOptions options, IInterceptor interceptor)
+        {
+            var builder = new DbContextOptionsBuilder<RegistryDb>();
+            DatabaseDialect.Use(builder, options);
+            return builder.AddInterceptors(interceptor).Options;
+        }
+    }
+
+    private sealed class LosesCommits : DbTransactionInterceptor
+    {
+        public int Next { get; set; }
+
+        public override Task TransactionCommittedAsync(
+            DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken = default)
+        {
+            if (Next == 0)
+            {
+                return Task.CompletedTask;
+            }
+
+            Next--;
+            throw transaction is NpgsqlTransaction
+                ? new NpgsqlException("connection reset", new IOException("connection reset"))
+                : new SqliteException("busy", 5);
+        }
+    }
+}
