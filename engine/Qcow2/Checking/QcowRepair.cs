@@ -97,7 +97,7 @@ public static class QcowRepair
     {
         if (audit.NeedsRebuild)
         {
-            await RefcountRebuild.RunAsync(file, audit.Image, cancellationToken).ConfigureAwait(false);
+            await RefcountRebuild.RunAsync(file, audit, cancellationToken).ConfigureAwait(false);
         }
         else if (audit.Stored.Leaks > 0 || (audit.Stored.Errors > 0 && mode == QcowRepairMode.All))
         {

@@ -32,17 +32,34 @@ internal sealed class RefcountRebuild
     private long EndCluster => firstCluster + tableClusters + blocks.Count;
 
     /// <summary>Makes and enters the new structures.</summary>
-    /// <exception cref="ImageFormatException">The table would exceed 8 MiB.</exception>
-    public static async ValueTask RunAsync(IByteFile file, CheckedImage image, CancellationToken cancellationToken)
+    /// <exception cref="ImageFormatException">The table would exceed 8 MiB, or another table lies where it would go.
+    /// </exception>
+    public static async ValueTask RunAsync(IByteFile file, ImageAudit audit, CancellationToken cancellationToken)
     {
+        var image = audit.Image;
         var references = await ImageAudit.CountContentAsync(file, cancellationToken).ConfigureAwait(false);
         var rebuild = new RefcountRebuild(image, references);
+        rebuild.RequireFreeEnd(audit);
         rebuild.Plan();
         await rebuild.WriteAsync(file, cancellationToken).ConfigureAwait(false);
         await HeaderPatch
             .SetRefcountTableAsync(
                 file, rebuild.firstCluster << image.ClusterBits, (uint)rebuild.tableClusters, cancellationToken)
             .ConfigureAwait(false);
+    }
+
+    // What an L1 table that starts in the file promises behind its end reads as zeroes; what is put there becomes its
+    // entries. One that starts behind the end is judged once the counts are in place.
+    private void RequireFreeEnd(ImageAudit audit)
+    {
+        var end = firstCluster << image.ClusterBits;
+        var active = (Offset: (long)image.Header.L1Offset, Entries: image.Header.L1Entries);
+        if (audit.Snapshots.Tables.Append(active).Any(t => t.Offset < end && t.Offset + (t.Entries * 8L) > end))
+        {
+            throw new ImageFormatException(
+                FormatError.OverlapsMetadata,
+                "An L1 table reaches past the file's end, where the reference counts would be made anew.");
+        }
     }
 
     // Blocks count themselves and the table, so adding some may ask for more; each covers many, so this ends.

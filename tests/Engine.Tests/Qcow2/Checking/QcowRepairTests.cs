@@ -41,6 +41,25 @@ public sealed class QcowRepairTests
         Assert.True(wrong.Count == 0, $"{wrong.Count}:\n" + string.Join('\n', wrong));
     }
 
+    [Fact]
+    public async Task New_counts_are_not_put_where_the_L1_table_reaches_past_the_end()
+    {
+        QemuImg.Require();
+        using var directory = new TempDirectory();
+        var path = directory.File("image.qcow2");
+        CheckBases.Make("c512", path);
+        var poke = new QcowPoke(await File.ReadAllBytesAsync(path, TestContext.Current.CancellationToken));
+        poke.Bytes[37] ^= 1 << 4; // A million L1 entries more.
+        poke.Bytes[59] ^= 1 << 7; // The refcount table is 128 clusters longer: what lies behind it become its blocks.
+        var file = new MemoryBytes(poke.Bytes);
+
+        var refusal = await Assert.ThrowsAsync<ImageFormatException>(async () =>
+            await QcowRepair.RepairAsync(file, QcowRepairMode.All, TestContext.Current.CancellationToken));
+
+        Assert.Equal(FormatError.OverlapsMetadata, refusal.Error);
+        Assert.Equal(poke.Bytes.Length, file.Length);
+    }
+
     private static async Task<string?> ProblemAsync(
         TempDirectory directory, string name, string damage, byte[] damaged)
     {
