@@ -28,6 +28,9 @@ public sealed record RegistryOptions
     /// <summary>Timing of uploads and of the reaper.</summary>
     public UploadsSection Uploads { get; init; } = new();
 
+    /// <summary>Work that outlives requests.</summary>
+    public JobsSection Jobs { get; init; } = new();
+
     /// <summary>Base of the links in the version document, e.g. https://images.example; empty means the request's
     /// own.</summary>
     public string PublicEndpoint { get; init; } = "";
@@ -61,6 +64,7 @@ public sealed record RegistryOptions
         Require(Stores.Count(s => s.Default) <= 1, "Registry:Stores:Default", "", "true for at most one store");
         Limits.Validate();
         Uploads.Validate();
+        Jobs.Validate();
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {
             var isHttp = Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttp
@@ -213,6 +217,32 @@ public sealed record UploadsSection
         RegistryOptions.Require(
             MinimumBytesPerSecond > 0, "Registry:Uploads:MinimumBytesPerSecond", $"{MinimumBytesPerSecond}", positive);
         RegistryOptions.Require(ConcurrentMax > 0, "Registry:Uploads:ConcurrentMax", $"{ConcurrentMax}", positive);
+    }
+}
+
+/// <summary>Registry:Jobs.</summary>
+public sealed record JobsSection
+{
+    /// <summary>Jobs that this process does at once; 0 leaves them to other replicas.</summary>
+    public int Workers { get; init; } = 2;
+
+    /// <summary>How long a job stays with a worker that says nothing.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How often to look for jobs that other replicas were asked for.</summary>
+    public TimeSpan Poll { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long an ended job can be asked for.</summary>
+    public TimeSpan Keep { get; init; } = TimeSpan.FromHours(48);
+
+    /// <summary>Checks the ranges.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        RegistryOptions.Require(Workers is >= 0 and <= 64, "Registry:Jobs:Workers", $"{Workers}", "0 to 64");
+        RegistryOptions.Require(Lease >= TimeSpan.FromSeconds(1), "Registry:Jobs:Lease", $"{Lease}", "1 s or more");
+        RegistryOptions.Require(Poll > TimeSpan.Zero, "Registry:Jobs:Poll", $"{Poll}", "more than 0");
+        RegistryOptions.Require(Keep > TimeSpan.Zero, "Registry:Jobs:Keep", $"{Keep}", "more than 0");
     }
 }
 

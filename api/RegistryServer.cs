@@ -135,8 +135,13 @@ public static class RegistryServer
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
         services.AddSingleton<StoredDisks>();
+        services.AddSingleton<JobSignal>();
+        services.AddSingleton<JobCommands>();
+        services.AddSingleton<IJobHandler, ReapJob>();
+        services.AddSingleton<IJobHandler, ScrubJob>();
+        services.AddSingleton<IJobHandler, CopyJob>();
         services.AddHostedService<Startup>();
-        services.AddHostedService<ReaperService>();
+        services.AddHostedService<JobRunner>();
     }
 
     private static void AddGrpc(IServiceCollection services)
@@ -172,7 +177,9 @@ public static class RegistryServer
         app.MapVersions();
         app.MapHealth();
         app.MapGet("/registry/v1", DescribeAsync);
-        app.MapGroup("/registry/v1").MapDisks();
+        var extensions = app.MapGroup("/registry/v1");
+        extensions.MapDisks();
+        extensions.MapJobs();
         var v2 = app.MapGroup("/v2");
         v2.MapImages();
         v2.MapImageData();
@@ -181,6 +188,7 @@ public static class RegistryServer
         v2.MapSchemas();
         app.MapGrpcService<ImagesGrpc>();
         app.MapGrpcService<ProvisioningGrpc>();
+        app.MapGrpcService<JobsGrpc>();
         app.MapGrpcReflectionService();
         app.MapGrpcHealthChecksService();
     }
@@ -196,6 +204,7 @@ public static class RegistryServer
         json.WriteStartArray("features"u8);
         json.WriteStringValue("images"u8);
         json.WriteStringValue("provisioning"u8);
+        json.WriteStringValue("jobs"u8);
         json.WriteEndArray();
         json.WriteEndObject();
     }

@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Registry.Storage.Blobs;
+using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
 
 namespace Registry.Storage;
@@ -10,7 +11,7 @@ namespace Registry.Storage;
 public static class StorageServices
 {
     /// <summary>Adds the metadata side: contexts (pooled, through <see cref="IDbContextFactory{TContext}"/>), the
-    /// migrator, the editor, the ledger and the reaper. Blob stores are the configuration's business.</summary>
+    /// migrator, the editor, the ledgers, the job queue, the reaper and the scrub. Blob stores are the configuration's business.</summary>
     public static IServiceCollection AddRegistryStorage(this IServiceCollection services, DatabaseOptions database)
     {
         services.TryAddSingleton(TimeProvider.System);
@@ -19,6 +20,10 @@ public static class StorageServices
         services.AddSingleton<ImageEditor>();
         services.AddSingleton<UploadLedger>();
         services.AddSingleton<BlobReaper>();
+        services.AddSingleton<BlobScrub>();
+        services.AddSingleton<CopyLedger>();
+        services.AddSingleton<LocationHealth>();
+        services.AddSingleton<JobQueue>();
         return services;
     }
 }

@@ -50,6 +50,7 @@ internal sealed class Connection : IDisposable
         Headers = headers;
         Images = new Protos.V1.Images.ImagesClient(channel);
         Provisioning = new Protos.V1.Provisioning.ProvisioningClient(channel);
+        Jobs = new Protos.V1.Jobs.JobsClient(channel);
     }
 
     /// <summary>Sent with every call.</summary>
@@ -60,6 +61,9 @@ internal sealed class Connection : IDisposable
 
     /// <summary>The provisioning service.</summary>
     public Protos.V1.Provisioning.ProvisioningClient Provisioning { get; }
+
+    /// <summary>The jobs service.</summary>
+    public Protos.V1.Jobs.JobsClient Jobs { get; }
 
     /// <summary>Asks the server where its gRPC is and opens a channel.</summary>
     /// <exception cref="CommandException">Nothing answers there, or not a registry.</exception>

@@ -20,21 +20,13 @@ internal static class ImageOutput
     /// <summary>Prints a table of images.</summary>
     public static void WriteTable(IReadOnlyList<Image> images)
     {
-        string[] header = ["ID", "NAME", "STATUS", "FORMAT", "SIZE", "VIRTUAL"];
-        List<string[]> rows =
-        [
-            header,
-            .. images.Select(i => new[]
+        TextTable.Write(
+            ["ID", "NAME", "STATUS", "FORMAT", "SIZE", "VIRTUAL"],
+            images.Select(i => new[]
             {
                 i.Id, i.Name, i.Status, i.DiskFormat,
                 i.HasSize ? Sizes.Show(i.Size) : "-", i.HasVirtualSize ? Sizes.Show(i.VirtualSize) : "-",
-            }),
-        ];
-        var widths = Enumerable.Range(0, header.Length).Select(column => rows.Max(row => row[column].Length)).ToArray();
-        foreach (var row in rows)
-        {
-            Console.WriteLine(string.Join("  ", row.Select((cell, column) => cell.PadRight(widths[column]))).TrimEnd());
-        }
+            }));
     }
 
     /// <summary>Writes one image as a JSON object, with the Image API's names.</summary>
@@ -115,7 +107,8 @@ internal static class ImageOutput
         }
     }
 
-    private static string Time(Timestamp time) =>
+    /// <summary>A time for people and scripts: UTC, whole seconds.</summary>
+    public static string Time(Timestamp time) =>
         time.ToDateTime().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
     private static void WriteNumber(Utf8JsonWriter json, string name, long? value)

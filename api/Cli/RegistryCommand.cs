@@ -27,6 +27,9 @@ public static class RegistryCommand
             ShowCommand.Create(),
             RemoveCommand.Create(),
             ProvisionCommand.Create(),
+            CopyCommand.Create(),
+            JobsCommand.Create(),
+            ScrubCommand.Create(),
             DiskCommand.Create(),
             DbCommand.Create(),
         };

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Errors;
+using Registry.Api.Jobs;
 using Registry.Api.Metrics;
 using Registry.Api.Provisioning;
 using Registry.Api.Stores;
@@ -123,7 +124,9 @@ public sealed partial class ImageUploads(
     private async Task<long> TakeAsync(
         Caller caller, UploadIntent intent, IUploadBody body, long cap, CancellationToken cancellationToken)
     {
-        await using var lease = new UploadLease(ledger, intent, options.Value.Uploads.Lease, clock, cancellationToken);
+        var duration = options.Value.Uploads.Lease;
+        await using var lease = new HeldLease(
+            token => ledger.RenewAsync(intent, duration, token), duration, clock, cancellationToken);
         try
         {
             // Read under the claim: while the image is saving its formats cannot change; what is judged stays.
@@ -138,7 +141,7 @@ public sealed partial class ImageUploads(
     }
 
     private async Task<long> StoreAsync(
-        Image image, UploadIntent intent, IUploadBody body, long cap, UploadLease lease)
+        Image image, UploadIntent intent, IUploadBody body, long cap, HeldLease lease)
     {
         var store = stores.Get(intent.StoreId);
         await using var writer = await store.BeginAsync(intent.Key, body.Length, lease.Token);

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
@@ -6,7 +7,7 @@ namespace Registry.Api.Jobs;
 /// <summary>What happens before the ports open: the embedded database is brought up to date, and the uploads that a
 /// killed process left are given up.</summary>
 internal sealed partial class Startup(
-    DatabaseMigrator migrator, UploadLedger ledger, IOptions<RegistryOptions> options,
+    DatabaseMigrator migrator, UploadLedger ledger, JobQueue jobs, IOptions<RegistryOptions> options,
     IHostApplicationLifetime lifetime, IServiceProvider services, ILogger<Startup> logger) : IHostedLifecycleService
 {
     /// <inheritdoc/>
@@ -16,6 +17,7 @@ internal sealed partial class Startup(
         {
             await migrator.MigrateAsync(cancellationToken);
             var given = await ledger.ReclaimAsync(exceptOwner: ImageData.ImageUploads.Owner, cancellationToken);
+            await jobs.ReclaimAsync(cancellationToken);
             if (given.Count > 0)
             {
                 Log.Reclaimed(logger, given.Count);

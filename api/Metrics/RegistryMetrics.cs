@@ -21,6 +21,8 @@ public sealed class RegistryMetrics : IDisposable
     private readonly Counter<long> _corruptBlocks;
     private readonly UpDownCounter<long> _uploadsActive;
     private readonly Histogram<double> _uploadSeconds;
+    private readonly Histogram<double> _jobSeconds;
+    private readonly Counter<long> _scrubFindings;
 
     /// <summary>Makes the instruments.</summary>
     public RegistryMetrics(IMeterFactory meters)
@@ -34,12 +36,29 @@ public sealed class RegistryMetrics : IDisposable
             {
                 HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800],
             });
+        _jobSeconds = _meter.CreateHistogram<double>("registry.job.duration", "s", "Time an attempt at a job took");
+        _scrubFindings = _meter.CreateCounter<long>("registry.scrub.findings", "{finding}", "Problems found by scrubs");
         _storeReadBytes = _meter.CreateCounter<long>("registry.store.read.bytes", "By", "Bytes read from stores");
         _provisionedBytes = _meter.CreateCounter<long>("registry.provision.bytes", "By", "Guest bytes sent to disks");
         _reapedBlobs = _meter.CreateCounter<long>("registry.reaper.blobs", "{blob}", "Leftover blobs removed");
         _corruptBlocks = _meter.CreateCounter<long>(
             "registry.store.corrupt", "{read}", "Reads that failed their digest");
     }
+
+    /// <summary>An attempt at a job ended.</summary>
+    /// <param name="kind">The kind of job.</param>
+    /// <param name="outcome">succeeded, failed, retried, cancelled, stopped, lost.</param>
+    /// <param name="elapsed">Since the attempt began.</param>
+    public void JobEnded(string kind, string outcome, TimeSpan elapsed) => _jobSeconds.Record(
+        elapsed.TotalSeconds,
+        new KeyValuePair<string, object?>("kind", kind),
+        new KeyValuePair<string, object?>("outcome", outcome));
+
+    /// <summary>A scrub found something.</summary>
+    /// <param name="problem">orphan, missing, damaged, unreadable.</param>
+    /// <param name="count">How often.</param>
+    public void Scrubbed(string problem, long count) =>
+        _scrubFindings.Add(count, new KeyValuePair<string, object?>("problem", problem));
 
     /// <summary>An upload started.</summary>
     public void UploadStarted() => _uploadsActive.Add(1);

@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
-using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
 
 namespace Registry.Storage.Blobs;
@@ -53,7 +52,8 @@ public sealed partial class BlobReaper(
             return;
         }
 
-        var wanted = await FindWantedAsync(store.Id, batch, cancellationToken).ConfigureAwait(false);
+        var wanted = await BlobReferences.FindAsync(databases, store.Id, batch, cancellationToken)
+            .ConfigureAwait(false);
         foreach (var entry in batch)
         {
             if (wanted.Contains(entry.Key))
@@ -66,28 +66,6 @@ public sealed partial class BlobReaper(
             Log.Reaped(logger, store.Id, entry.Key.ImageId, entry.Key.Generation, entry.IsCommitted);
             removed.Add(entry);
         }
-    }
-
-    // Asked after listing, so nothing that was wanted then is missed. Intents first: a commit between the two questions
-    // takes the intent away and puts the location there, so asked the other way round it would be seen by neither.
-    // Once unwanted, always unwanted: only the intent of a generation can make its location, and none is made twice.
-    private async Task<HashSet<BlobKey>> FindWantedAsync(
-        string storeId, List<BlobEntry> batch, CancellationToken cancellationToken)
-    {
-        var ids = batch.Select(entry => entry.Key.ImageId).Distinct(StringComparer.Ordinal).ToArray();
-        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
-        await using var disposal = db.ConfigureAwait(false);
-        var wanted = await db.UploadIntents
-            .Where(i => i.StoreId == storeId && ids.Contains(i.ImageId))
-            .Select(i => new BlobKey(i.ImageId, i.Generation))
-            .ToHashSetAsync(cancellationToken).ConfigureAwait(false);
-        var located = await db.Locations
-            .Where(l => l.StoreId == storeId && ids.Contains(l.ImageId))
-            .Where(l => db.Images.Any(i => i.Id == l.ImageId && i.Status != ImageStatus.Deleted))
-            .Select(l => new BlobKey(l.ImageId, l.Generation))
-            .ToListAsync(cancellationToken).ConfigureAwait(false);
-        wanted.UnionWith(located);
-        return wanted;
     }
 
     private static partial class Log

@@ -75,6 +75,9 @@ public sealed class ImageLocation
     /// <summary>When the blob was committed, UTC.</summary>
     public DateTimeOffset CreatedAt { get; private set; }
 
+    /// <summary>When its bytes were found damaged or missing, UTC; null while nobody found anything.</summary>
+    public DateTimeOffset? DamagedAt { get; private set; }
+
     /// <summary>The blob's name in its store.</summary>
     public BlobKey Key => new(ImageId, Generation);
 }

@@ -31,6 +31,9 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
     /// <summary>Uploads under way.</summary>
     public DbSet<UploadIntent> UploadIntents => Set<UploadIntent>();
 
+    /// <summary>Work that outlives requests.</summary>
+    public DbSet<Job> Jobs => Set<Job>();
+
     /// <inheritdoc/>
     public override int SaveChanges(bool acceptAllChangesOnSuccess) =>
         throw new NotSupportedException("Storage is asynchronous only.");
@@ -69,6 +72,7 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
             configurationBuilder.Properties<ImageStatus>().UseCollation(ByteOrder);
             configurationBuilder.Properties<ImageVisibility>().UseCollation(ByteOrder);
             configurationBuilder.Properties<MemberStatus>().UseCollation(ByteOrder);
+            configurationBuilder.Properties<JobStatus>().UseCollation(ByteOrder);
         }
     }
 

@@ -13,6 +13,12 @@ public sealed class RegistryApp : IAsyncLifetime
     private readonly string _data = Path.Combine(Path.GetTempPath(), $"registry-api-{Guid.NewGuid():N}");
     private WebApplication? _app;
 
+    /// <summary>Settings beside those that every test has; for an app that is not a fixture.</summary>
+    public Dictionary<string, string?> Settings { get; init; } = [];
+
+    /// <summary>The directory of everything it keeps.</summary>
+    public string Data => _data;
+
     /// <summary>The HTTP address.</summary>
     public Uri Url { get; private set; } = null!;
 
@@ -42,6 +48,7 @@ public sealed class RegistryApp : IAsyncLifetime
             ["Registry:Limits:ImageSizeCapBytes"] = "67108864",
             ["Logging:LogLevel:Default"] = "Warning",
         });
+        builder.Configuration.AddInMemoryCollection(Settings);
         _app = RegistryServer.Build(builder);
         await _app.StartAsync();
         var addresses = RegistryServer.Addresses(_app.Services);
@@ -56,7 +63,8 @@ public sealed class RegistryApp : IAsyncLifetime
     {
         Http.Dispose();
         Grpc.Dispose();
-        await _app!.DisposeAsync();
+        await _app!.StopAsync(CancellationToken.None);
+        await _app.DisposeAsync();
         Directory.Delete(_data, recursive: true);
     }
 

@@ -11,6 +11,7 @@ internal sealed class ImageLocationConfiguration : IEntityTypeConfiguration<Imag
         location.ToTable("image_locations");
         location.HasKey(l => new { l.ImageId, l.StoreId });
         location.Ignore(l => l.Key);
+        location.HasIndex(l => new { l.StoreId, l.ImageId });
         location.Property(l => l.IndexDigest).HasMaxLength(32).IsFixedLength();
     }
 }

@@ -11,7 +11,7 @@ internal sealed class UploadIntentConfiguration : IEntityTypeConfiguration<Uploa
         intent.HasKey(i => i.Id);
         intent.Property(i => i.Id).ValueGeneratedNever();
         intent.Ignore(i => i.Key);
-        intent.HasIndex(i => new { i.ImageId, i.Generation }).IsUnique();
+        intent.HasIndex(i => new { i.ImageId, i.Generation, i.StoreId }).IsUnique();
         intent.HasIndex(i => i.ExpiresAt);
     }
 }

@@ -5,6 +5,7 @@ using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using Registry.Storage.Domain;
+using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
 using Registry.Storage.Tests.Domain;
 
@@ -51,6 +52,24 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
 
         var freed = await LoseAsync(() => editor.DeleteAsync(image.Id, Owner, Cancellation));
         Assert.Equal(second.Key, Assert.Single(freed).Key);
+    }
+
+    [Fact]
+    public async Task Every_write_of_the_job_queue_has_one_effect_all_the_same()
+    {
+        var queue = new JobQueue(new Databases(Database.Options, _loses), Database.Time);
+        var asked = await LoseAsync(() => queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation));
+        var first = await LoseAsync(() => queue.LeaseAsync(["copy"], "w", Lease, Cancellation));
+        Assert.Equal((asked.Id, 1), (first!.Id, first.Attempt));
+        Assert.Equal(
+            LeaseState.Held, await LoseAsync(() => queue.RenewAsync(first.Lease, Lease, default, Cancellation)));
+        Assert.True(await LoseAsync(() => queue.FailAsync(first.Lease, "x", "X.", TimeSpan.Zero, Cancellation)));
+        var second = await LoseAsync(() => queue.LeaseAsync(["copy"], "w", Lease, Cancellation));
+        Assert.Equal(2, second!.Attempt);
+        Assert.True(await LoseAsync(() => queue.CompleteAsync(second.Lease, default, "{}", Cancellation)));
+        Assert.Null(await queue.LeaseAsync(["copy"], "w", Lease, Cancellation));
+        await using var db = await Database.OpenAsync();
+        Assert.Equal(JobStatus.Succeeded, (await db.Jobs.SingleAsync(Cancellation)).Status);
     }
 
     [Fact]

@@ -1,0 +1,26 @@
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Jobs;
+
+/// <summary>Does one kind of job.</summary>
+/// <remarks>A job may be begun again at any time, by this process or another: what is done twice must be no different
+/// from what is done once.</remarks>
+public interface IJobHandler
+{
+    /// <summary>The kind of job, a stable word.</summary>
+    string Kind { get; }
+
+    /// <summary>How long to wait before a job of this kind begins anew; null for jobs that end.</summary>
+    TimeSpan? Interval => null;
+
+    /// <summary>The jobs of this kind that are always there; none for jobs that end.</summary>
+    IEnumerable<JobOrder> Standing => [];
+
+    /// <summary>Does a job.</summary>
+    /// <param name="run">The job, and where to report how far it is.</param>
+    /// <param name="cancellationToken">Fires when the job is cancelled, when it is not this process's any more, and when
+    /// the process stops.</param>
+    /// <returns>What it came to, JSON; null for nothing to tell.</returns>
+    /// <exception cref="RegistryException">It cannot be done; the code decides whether it is tried again.</exception>
+    Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken);
+}

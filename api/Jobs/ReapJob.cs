@@ -1,0 +1,36 @@
+using System.Text.Json;
+using Microsoft.Extensions.Options;
+using Registry.Api.Metrics;
+using Registry.Api.Stores;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Jobs;
+
+/// <summary>Gives up expired uploads and removes the blobs of one store that nothing refers to, again and again; one
+/// replica at a time.</summary>
+internal sealed class ReapJob(
+    BlobReaper reaper, UploadLedger ledger, StoreSet stores, RegistryMetrics metrics, IOptions<RegistryOptions> options)
+    : IJobHandler
+{
+    /// <inheritdoc/>
+    public string Kind => "reap";
+
+    /// <inheritdoc/>
+    public TimeSpan? Interval => options.Value.Uploads.ReapInterval;
+
+    /// <inheritdoc/>
+    public IEnumerable<JobOrder> Standing => stores.All.Select(store =>
+        new JobOrder(Kind, JsonSerializer.Serialize(store.Id)) { UniqueKey = $"{Kind}:{store.Id}" });
+
+    /// <inheritdoc/>
+    public async Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken)
+    {
+        await ledger.ReclaimAsync(exceptOwner: null, cancellationToken);
+        var store = stores.Get(JsonSerializer.Deserialize<string>(run.Job.Input)!);
+        var removed = await reaper.ReapAsync(store, options.Value.Uploads.ReapGrace, cancellationToken);
+        metrics.Reaped(removed.Count);
+        return null;
+    }
+}

@@ -1,0 +1,316 @@
+using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Storage.Jobs;
+
+/// <summary>Hands jobs to workers, one at a time each, and takes their word only while they hold the lease.</summary>
+/// <remarks>
+/// One statement each; expiry is judged by the database's clock. A worker that disappears loses its job when the lease
+/// runs out, and another gets it under the next attempt, which fences the first: every write names owner and attempt.
+/// A lost COMMIT answer costs at most an attempt, never a job: work is done at least once, and made so that twice is no
+/// different from once.
+/// </remarks>
+public sealed class JobQueue(IDbContextFactory<RegistryDb> databases, TimeProvider time)
+{
+    /// <summary>Code of the failure of a job whose workers kept disappearing.</summary>
+    public const string AttemptsExhausted = "attempts_exhausted";
+
+    /// <summary>Asks for a job.</summary>
+    /// <returns>The new job; where one of the same key is pending or running, that one.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.
+    /// </exception>
+    public async Task<Job> EnqueueAsync(JobOrder order, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(order);
+        ArgumentOutOfRangeException.ThrowIfLessThan(order.AttemptsMax, 1);
+        Guid? id = null;
+        while (true)
+        {
+            try
+            {
+                return await WriteTransaction.RunAsync(databases, AddAsync, cancellationToken).ConfigureAwait(false);
+            }
+            catch (DbUpdateException exception) when (DatabaseDialect.IsUniqueViolation(exception))
+            {
+                // Somebody else asked for the same at the same time: find theirs.
+            }
+        }
+
+        async Task<Job> AddAsync(RegistryDb db, int attempt)
+        {
+            var existing = await db.Jobs.AsNoTracking().FirstOrDefaultAsync(
+                j => j.Id == id || (order.UniqueKey != null && j.UniqueKey == order.UniqueKey && j.EndedAt == null),
+                cancellationToken).ConfigureAwait(false);
+            if (existing is not null)
+            {
+                return existing;
+            }
+
+            var job = new Job(order, await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
+            db.Jobs.Add(job);
+            await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+            id = job.Id;
+            return job;
+        }
+    }
+
+    /// <summary>Gives a worker the job that has waited longest, if any is due.</summary>
+    /// <param name="kinds">The kinds that the worker can do.</param>
+    /// <param name="owner">The worker, unique among all that ever ran; it has at most one job at a time.</param>
+    /// <param name="lease">How long the job is the worker's without renewal.</param>
+    /// <param name="cancellationToken">Cancels; not any more once the commit has begun.</param>
+    /// <returns>Null when nothing is due.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; a job
+    /// that was handed out comes back when its lease runs out.</exception>
+    public async Task<Job?> LeaseAsync(
+        IReadOnlyCollection<string> kinds, string owner, TimeSpan lease, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var job = await WriteTransaction.RunAsync(
+                databases,
+                (db, attempt) => TakeAsync(db, attempt, kinds, owner, lease, cancellationToken),
+                cancellationToken).ConfigureAwait(false);
+            if (job is null || job.Attempt <= job.AttemptsMax)
+            {
+                return job;
+            }
+
+            await FailAsync(
+                job.Lease, AttemptsExhausted, "The servers that worked on it went away, each time.", retryIn: null,
+                cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Extends a lease from now on, and records how far the work is.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: unknown; try again before the
+    /// lease runs out.</exception>
+    public Task<LeaseState> RenewAsync(
+        JobLease lease, TimeSpan duration, JobProgress progress, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                DateTimeOffset? until = Timestamps.Stored(now + duration);
+                var renewed = await Held(db, lease).ExecuteUpdateAsync(
+                    set => set.SetProperty(j => j.LeaseUntil, until)
+                        .SetProperty(j => j.Step, progress.Step)
+                        .SetProperty(j => j.Done, progress.Done)
+                        .SetProperty(j => j.Total, progress.Total)
+                        .SetProperty(j => j.UpdatedAt, Timestamps.Stored(now)),
+                    cancellationToken).ConfigureAwait(false);
+                return renewed == 0
+                    ? LeaseState.Lost
+                    : await Held(db, lease).AnyAsync(j => j.IsCancelRequested, cancellationToken).ConfigureAwait(false)
+                        ? LeaseState.CancelRequested
+                        : LeaseState.Held;
+            },
+            cancellationToken);
+
+    /// <summary>Ends a job well.</summary>
+    /// <param name="lease">The worker's right to it.</param>
+    /// <param name="progress">How far it got.</param>
+    /// <param name="result">What it came to, JSON.</param>
+    /// <param name="cancellationToken">Cancels; not any more once the commit has begun.</param>
+    /// <returns>False when the job was not the worker's any more.</returns>
+    public Task<bool> CompleteAsync(
+        JobLease lease, JobProgress progress, string? result, CancellationToken cancellationToken) =>
+        EndAsync(lease, JobStatus.Succeeded, progress, result, code: null, message: null, cancellationToken);
+
+    /// <summary>Ends a job because somebody asked for it.</summary>
+    /// <inheritdoc cref="CompleteAsync"/>
+    public Task<bool> CancelledAsync(JobLease lease, JobProgress progress, CancellationToken cancellationToken) =>
+        EndAsync(
+            lease, JobStatus.Cancelled, progress, result: null, "cancelled", "It was cancelled.", cancellationToken);
+
+    /// <summary>Ends an attempt that failed.</summary>
+    /// <param name="lease">The worker's right to the job.</param>
+    /// <param name="code">Why, a stable word.</param>
+    /// <param name="message">Why, a sentence for the owner, without secrets.</param>
+    /// <param name="retryIn">When to try again; null gives it up.</param>
+    /// <param name="cancellationToken">Cancels; not any more once the commit has begun.</param>
+    /// <returns>False when the job was not the worker's any more.</returns>
+    public Task<bool> FailAsync(
+        JobLease lease, string code, string message, TimeSpan? retryIn, CancellationToken cancellationToken) =>
+        retryIn is { } delay
+            ? PutBackAsync(lease, delay, code, message, countsAttempt: true, cancellationToken)
+            : EndAsync(lease, JobStatus.Failed, progress: null, result: null, code, message, cancellationToken);
+
+    /// <summary>Puts a job back for later: one that comes back for ever, or one whose worker stops in good order.
+    /// </summary>
+    /// <param name="lease">The worker's right to the job.</param>
+    /// <param name="delay">When to begin it again.</param>
+    /// <param name="cancellationToken">Cancels; not any more once the commit has begun.</param>
+    /// <returns>False when the job was not the worker's any more.</returns>
+    public Task<bool> RescheduleAsync(JobLease lease, TimeSpan delay, CancellationToken cancellationToken) =>
+        PutBackAsync(lease, delay, code: null, message: null, countsAttempt: false, cancellationToken);
+
+    /// <summary>Wants a job ended: a pending one ends at once, a running one when its worker hears of it.</summary>
+    /// <returns>False when there is no such job, or it has ended.</returns>
+    public Task<bool> CancelAsync(Guid id, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                DateTimeOffset? ended = Timestamps.Stored(now);
+                var ends = await db.Jobs.Where(j => j.Id == id && j.Status == JobStatus.Pending).ExecuteUpdateAsync(
+                    set => set.SetProperty(j => j.Status, JobStatus.Cancelled)
+                        .SetProperty(j => j.IsCancelRequested, true)
+                        .SetProperty(j => j.FailureCode, "cancelled")
+                        .SetProperty(j => j.Message, "It was cancelled.")
+                        .SetProperty(j => j.EndedAt, ended)
+                        .SetProperty(j => j.UpdatedAt, ended!.Value),
+                    cancellationToken).ConfigureAwait(false);
+                return ends == 1 || await db.Jobs.Where(j => j.Id == id && j.Status == JobStatus.Running)
+                    .ExecuteUpdateAsync(
+                        set => set.SetProperty(j => j.IsCancelRequested, true)
+                            .SetProperty(j => j.UpdatedAt, ended!.Value),
+                        cancellationToken).ConfigureAwait(false) == 1;
+            },
+            cancellationToken);
+
+    /// <summary>Takes the jobs of processes that are gone away from them, for the start of a process that knows itself to
+    /// be the only one.</summary>
+    public Task<int> ReclaimAsync(CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                DateTimeOffset? past = DateTimeOffset.UnixEpoch;
+                return await db.Jobs.Where(j => j.Status == JobStatus.Running)
+                    .ExecuteUpdateAsync(set => set.SetProperty(j => j.LeaseUntil, past), cancellationToken)
+                    .ConfigureAwait(false);
+            },
+            cancellationToken);
+
+    /// <summary>Forgets jobs that ended long ago.</summary>
+    /// <returns>How many.</returns>
+    public Task<int> PurgeAsync(TimeSpan age, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                var limit = Timestamps.Stored(now - age);
+                return await db.Jobs.Where(j => j.EndedAt < limit).ExecuteDeleteAsync(cancellationToken)
+                    .ConfigureAwait(false);
+            },
+            cancellationToken);
+
+    private static IQueryable<Job> Held(RegistryDb db, JobLease lease) => db.Jobs.Where(j =>
+        j.Id == lease.JobId && j.Status == JobStatus.Running && j.LeaseOwner == lease.Owner
+        && j.Attempt == lease.Attempt);
+
+    private async Task<Job?> TakeAsync(
+        RegistryDb db,
+        int attempt,
+        IReadOnlyCollection<string> kinds,
+        string owner,
+        TimeSpan lease,
+        CancellationToken cancellationToken)
+    {
+        if (attempt > 1 && await db.Jobs.AsNoTracking()
+                .FirstOrDefaultAsync(j => j.Status == JobStatus.Running && j.LeaseOwner == owner, cancellationToken)
+                .ConfigureAwait(false) is { } mine)
+        {
+            return mine; // the attempt before went through, only its answer was lost
+        }
+
+        var now = Timestamps.Stored(
+            await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
+        object[] parameters =
+        [
+            DatabaseDialect.Parameter(db, now), DatabaseDialect.Parameter(db, Timestamps.Stored(now + lease)), owner,
+            .. kinds,
+        ];
+        var taken = await db.Jobs.FromSqlRaw(TakeStatement(db, kinds.Count), parameters).AsNoTracking()
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        return taken.SingleOrDefault();
+    }
+
+    // {0} is now, {1} the end of the lease, {2} the worker, and the kinds follow.
+    private static string TakeStatement(RegistryDb db, int kinds)
+    {
+        var anyKind = string.Join(", ", Enumerable.Range(3, kinds).Select(n => $"{{{n}}}"));
+        return $$"""
+            update jobs
+            set status = 'running', lease_owner = {2}, lease_until = {1}, attempt = attempt + 1, updated_at = {0}
+            where id = (
+                select id from jobs
+                where ended_at is null and run_after <= {0} and kind in ({{anyKind}})
+                    and (status = 'pending' or lease_until < {0})
+                order by run_after, id limit 1 {{DatabaseDialect.SkipLocked(db)}})
+            returning *
+            """;
+    }
+
+    private Task<bool> PutBackAsync(
+        JobLease lease,
+        TimeSpan delay,
+        string? code,
+        string? message,
+        bool countsAttempt,
+        CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, attempt) =>
+            {
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                var after = Timestamps.Stored(now + delay);
+                var put = await Held(db, lease).ExecuteUpdateAsync(
+                    set => set.SetProperty(j => j.Status, JobStatus.Pending)
+                        .SetProperty(j => j.RunAfter, after)
+                        .SetProperty(j => j.LeaseOwner, (string?)null)
+                        .SetProperty(j => j.LeaseUntil, (DateTimeOffset?)null)
+                        .SetProperty(j => j.AttemptsMax, j => countsAttempt ? j.AttemptsMax : j.AttemptsMax + 1)
+                        .SetProperty(j => j.FailureCode, code)
+                        .SetProperty(j => j.Message, message)
+                        .SetProperty(j => j.UpdatedAt, Timestamps.Stored(now)),
+                    cancellationToken).ConfigureAwait(false);
+                return put == 1 || (attempt > 1 && await IsPutBackAsync(db, lease, cancellationToken)
+                    .ConfigureAwait(false));
+            },
+            cancellationToken);
+
+    private Task<bool> EndAsync(
+        JobLease lease,
+        JobStatus status,
+        JobProgress? progress,
+        string? result,
+        string? code,
+        string? message,
+        CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, attempt) =>
+            {
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                DateTimeOffset? ended = Timestamps.Stored(now);
+                var ends = await Held(db, lease).ExecuteUpdateAsync(
+                    set => set.SetProperty(j => j.Status, status)
+                        .SetProperty(j => j.Step, j => progress == null ? j.Step : progress.Value.Step)
+                        .SetProperty(j => j.Done, j => progress == null ? j.Done : progress.Value.Done)
+                        .SetProperty(j => j.Total, j => progress == null ? j.Total : progress.Value.Total)
+                        .SetProperty(j => j.LeaseUntil, (DateTimeOffset?)null)
+                        .SetProperty(j => j.Result, result)
+                        .SetProperty(j => j.FailureCode, code)
+                        .SetProperty(j => j.Message, message)
+                        .SetProperty(j => j.EndedAt, ended)
+                        .SetProperty(j => j.UpdatedAt, ended!.Value),
+                    cancellationToken).ConfigureAwait(false);
+
+                // The second attempt of a commit whose answer was lost finds the job ended, by this very attempt.
+                return ends == 1 || (attempt > 1 && await db.Jobs.AnyAsync(
+                    j => j.Id == lease.JobId && j.Attempt == lease.Attempt && j.LeaseOwner == lease.Owner
+                        && j.Status == status,
+                    cancellationToken).ConfigureAwait(false));
+            },
+            cancellationToken);
+
+    private static Task<bool> IsPutBackAsync(RegistryDb db, JobLease lease, CancellationToken cancellationToken) =>
+        db.Jobs.AnyAsync(
+            j => j.Id == lease.JobId && j.Attempt == lease.Attempt && j.Status == JobStatus.Pending, cancellationToken);
+}

@@ -1,0 +1,32 @@
+using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>Remembers which stored blobs were found damaged, so that reads go elsewhere and an operator hears of
+/// it.</summary>
+public sealed class LocationHealth(IDbContextFactory<RegistryDb> databases, TimeProvider time)
+{
+    /// <summary>Records what was found. A blob that is damaged already keeps the time when it was first seen.</summary>
+    /// <param name="imageId">The image.</param>
+    /// <param name="storeId">The store that the blob is in.</param>
+    /// <param name="isDamaged">Whether its bytes are not, all of them, what was uploaded.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>True when that was news.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.
+    /// </exception>
+    public Task<bool> RecordAsync(
+        string imageId, string storeId, bool isDamaged, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                DateTimeOffset? since = isDamaged ? Timestamps.Stored(time.GetUtcNow()) : null;
+                var changed = await db.Locations
+                    .Where(l => l.ImageId == imageId && l.StoreId == storeId && (l.DamagedAt != null) != isDamaged)
+                    .ExecuteUpdateAsync(set => set.SetProperty(l => l.DamagedAt, since), cancellationToken)
+                    .ConfigureAwait(false);
+                return changed == 1;
+            },
+            cancellationToken);
+}
