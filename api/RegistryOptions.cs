@@ -146,6 +146,9 @@ public sealed record LimitsSection
     /// <summary>Largest image in bytes.</summary>
     public long ImageSizeCapBytes { get; init; } = 1L << 40;
 
+    /// <summary>Most bytes that a project keeps in all stores together; 0 = unlimited.</summary>
+    public long ProjectBytes { get; init; }
+
     /// <summary>Most custom properties of an image; negative = unlimited.</summary>
     public int Properties { get; init; } = 128;
 
@@ -176,6 +179,7 @@ public sealed record LimitsSection
         RegistryOptions.Require(ListDefault >= 0, "Registry:Limits:ListDefault", $"{ListDefault}", "0 or more");
         RegistryOptions.Require(
             ImageSizeCapBytes > 0, "Registry:Limits:ImageSizeCapBytes", $"{ImageSizeCapBytes}", "more than 0");
+        RegistryOptions.Require(ProjectBytes >= 0, "Registry:Limits:ProjectBytes", $"{ProjectBytes}", "0 or more");
         RegistryOptions.Require(
             MetadataBodyBytes > 0, "Registry:Limits:MetadataBodyBytes", $"{MetadataBodyBytes}", "more than 0");
         RegistryOptions.Require(

@@ -121,13 +121,15 @@ public static class RegistryServer
         services.AddSingleton<IMemoryPoolFactory<byte>, TransportMemory>();
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton<RegistryMetrics>();
-        services.AddRegistryStorage(new DatabaseOptions
-        {
-            Kind = options.IsEmbedded ? DatabaseKind.Sqlite : DatabaseKind.Postgres,
-            ConnectionString = options.Database.ConnectionString.Length > 0
-                ? options.Database.ConnectionString
-                : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
-        });
+        services.AddRegistryStorage(
+            new DatabaseOptions
+            {
+                Kind = options.IsEmbedded ? DatabaseKind.Sqlite : DatabaseKind.Postgres,
+                ConnectionString = options.Database.ConnectionString.Length > 0
+                    ? options.Database.ConnectionString
+                    : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
+            },
+            new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();

@@ -12,10 +12,12 @@ public static class StorageServices
 {
     /// <summary>Adds the metadata side: contexts (pooled, through <see cref="IDbContextFactory{TContext}"/>), the
     /// migrator, the editor, the ledgers, the job queue, the reaper and the scrub. Blob stores are the configuration's business.</summary>
-    public static IServiceCollection AddRegistryStorage(this IServiceCollection services, DatabaseOptions database)
+    public static IServiceCollection AddRegistryStorage(
+        this IServiceCollection services, DatabaseOptions database, StorageQuota quota)
     {
         services.TryAddSingleton(TimeProvider.System);
         services.AddPooledDbContextFactory<RegistryDb>(builder => DatabaseDialect.Use(builder, database));
+        services.AddSingleton(quota);
         services.AddSingleton<DatabaseMigrator>();
         services.AddSingleton<ImageEditor>();
         services.AddSingleton<UploadLedger>();

@@ -26,6 +26,7 @@ namespace Registry.Api.ImageData;
 public sealed partial class ImageUploads(
     IDbContextFactory<RegistryDb> databases,
     UploadLedger ledger,
+    StorageQuota quota,
     StoreSet stores,
     ChunkPool pool,
     RegistryMetrics metrics,
@@ -83,12 +84,14 @@ public sealed partial class ImageUploads(
         Caller caller, string imageId, IUploadBody body, long cap, CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginAsync(
-            imageId, caller.Viewer, stores.Default.Id, Instance, options.Value.Uploads.Lease, cancellationToken);
+            imageId, caller.Viewer, stores.Default.Id, Instance, options.Value.Uploads.Lease, body.Length,
+            cancellationToken);
         var started = clock.GetTimestamp();
         metrics.UploadStarted();
         var (outcome, length) = ("failed", 0L);
         try
         {
+            body = quota.IsLimited && body.Length is null ? new ReservingBody(body, ledger, intent) : body;
             length = await TakeAsync(caller, intent, body, cap, cancellationToken);
             outcome = "active";
         }

@@ -13,6 +13,12 @@ internal sealed partial class Startup(
     /// <inheritdoc/>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
+        if ((await migrator.UnknownAsync(cancellationToken)).Count > 0)
+        {
+            throw new ConfigurationException(
+                "The database's schema is newer than this program: run the program that upgraded it.");
+        }
+
         if (options.Value.IsEmbedded)
         {
             await migrator.MigrateAsync(cancellationToken);

@@ -7,7 +7,7 @@ namespace Registry.Storage.Metadata;
 /// a location of the image only if the image still has those bytes.</summary>
 /// <remarks>The intent is of the same kind as an upload's, and is renewed and abandoned through
 /// <see cref="UploadLedger"/>; the image's status is left alone.</remarks>
-public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, TimeProvider time)
+public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time)
 {
     /// <summary>Starts a copy. A copy to the same store by a process that is gone is taken over.</summary>
     /// <param name="location">The bytes to copy.</param>
@@ -17,6 +17,7 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, TimeProv
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <returns>Null when the image has its bytes in that store already.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Gone"/>: the image has these bytes no more.
+    /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for a copy.
     /// -or- <see cref="ErrorCode.Conflict"/>: another process is copying them there.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public Task<UploadIntent?> BeginAsync(
@@ -54,8 +55,11 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, TimeProv
                         .ConfigureAwait(false);
                 }
 
+                await quota.FindRoomAsync(
+                    db, image.Owner, location.DataLength, location.DataLength, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
-                    copyId, location.ImageId, location.Generation, storeId, owner, Timestamps.Stored(now + lease));
+                    copyId, location.ImageId, location.Generation, storeId, owner, Timestamps.Stored(now + lease),
+                    location.DataLength);
                 db.UploadIntents.Add(intent);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;

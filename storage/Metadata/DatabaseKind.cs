@@ -93,6 +93,18 @@ internal static class DatabaseDialect
         }
     }
 
+    /// <summary>Keeps others from promising room of a project's quota until the transaction ends.</summary>
+    /// <remarks>On SQLite a transaction is the only writer anyway. Taken after an image's lock, never before.</remarks>
+    public static async Task LockProjectAsync(RegistryDb db, string projectId, CancellationToken cancellationToken)
+    {
+        if (!db.Database.IsSqlite())
+        {
+            await db.Database.ExecuteSqlAsync(
+                $"select pg_advisory_xact_lock(hashtextextended({projectId}, 0))", cancellationToken)
+                .ConfigureAwait(false);
+        }
+    }
+
     /// <summary>The end of a query that picks a row to work on: not one that somebody else is just picking.</summary>
     /// <remarks>On SQLite a transaction is the only writer anyway.</remarks>
     public static string SkipLocked(RegistryDb db) => db.Database.IsSqlite() ? "" : "for update skip locked";

@@ -18,6 +18,16 @@ public sealed class DatabaseMigrator(IDbContextFactory<RegistryDb> databases)
         }
     }
 
+    /// <summary>Names of the migrations that were applied and that this program does not know; empty unless the schema is
+    /// newer.</summary>
+    public async Task<IReadOnlyList<string>> UnknownAsync(CancellationToken cancellationToken)
+    {
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using var disposal = db.ConfigureAwait(false);
+        var applied = await db.Database.GetAppliedMigrationsAsync(cancellationToken).ConfigureAwait(false);
+        return [.. applied.Except(db.Database.GetMigrations())];
+    }
+
     /// <summary>Names of the migrations that are missing; empty when the schema is up to date.</summary>
     public async Task<IReadOnlyList<string>> PendingAsync(CancellationToken cancellationToken)
     {

@@ -10,8 +10,15 @@ namespace Registry.Storage.Metadata;
 /// <param name="StoreId">The store the blob goes to.</param>
 /// <param name="Owner">The process that uploads.</param>
 /// <param name="ExpiresAt">When anybody may take it for dead, UTC, by the database's clock.</param>
+/// <param name="ReservedBytes">Room promised to it of its project's quota, 0 or more.</param>
 public sealed record UploadIntent(
-    Guid Id, string ImageId, long Generation, string StoreId, string Owner, DateTimeOffset ExpiresAt)
+    Guid Id,
+    string ImageId,
+    long Generation,
+    string StoreId,
+    string Owner,
+    DateTimeOffset ExpiresAt,
+    long ReservedBytes)
 {
     /// <summary>The blob to write.</summary>
     public BlobKey Key => new(ImageId, Generation);

@@ -17,7 +17,8 @@ public enum CommitOutcome
 /// <summary>Keeps the promises of uploads, so that exactly one wins and none is left half done.</summary>
 /// <remarks>
 /// The protocol, spec/reliability.md section 3.2:
-/// 1. <see cref="BeginAsync"/> writes the intent and turns the image to saving, under a new generation.
+/// 1. <see cref="BeginAsync"/> writes the intent, with the room it needs of the project's quota, and turns the image to
+/// saving, under a new generation.
 /// 2. The uploader writes the blob of that generation and renews its lease meanwhile.
 /// 3. <see cref="CommitAsync"/> turns the image active where status and generation still match, records where the blob
 ///    is and drops the intent, in one transaction. Otherwise the uploader was fenced.
@@ -25,7 +26,7 @@ public enum CommitOutcome
 ///    <see cref="ReclaimAsync"/> by anybody once the lease has run out, turns the image back to queued.
 /// </remarks>
 public sealed partial class UploadLedger(
-    IDbContextFactory<RegistryDb> databases, TimeProvider time, ILogger<UploadLedger> logger)
+    IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time, ILogger<UploadLedger> logger)
 {
     /// <summary>Code of the failure left on an image whose uploader disappeared.</summary>
     public const string LeaseExpired = "lease_expired";
@@ -36,9 +37,11 @@ public sealed partial class UploadLedger(
     /// <param name="storeId">The store that the blob goes to.</param>
     /// <param name="owner">This process, unique among all that ever ran.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
+    /// <param name="expectedBytes">Length as stated; null when unknown. So much room is promised.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no image that the viewer sees.
     /// -or- <see cref="ErrorCode.Forbidden"/>: it is not the viewer's.
+    /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for so much.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not queued.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public Task<UploadIntent> BeginAsync(
@@ -47,6 +50,7 @@ public sealed partial class UploadLedger(
         string storeId,
         string owner,
         TimeSpan lease,
+        long? expectedBytes,
         CancellationToken cancellationToken)
     {
         var uploadId = Guid.CreateVersion7(time.GetUtcNow());
@@ -66,9 +70,12 @@ public sealed partial class UploadLedger(
                     ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {imageId}");
                 ImageEditor.RequireMayChange(image, viewer, "upload to");
                 image.BeginUpload(time.GetUtcNow());
+                var reserved = expectedBytes ?? 0;
+                await quota.FindRoomAsync(db, image.Owner, reserved, reserved, cancellationToken)
+                    .ConfigureAwait(false);
                 var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
-                    uploadId, imageId, image.Generation, storeId, owner, Timestamps.Stored(now + lease));
+                    uploadId, imageId, image.Generation, storeId, owner, Timestamps.Stored(now + lease), reserved);
                 db.UploadIntents.Add(intent);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
@@ -91,6 +98,42 @@ public sealed partial class UploadLedger(
                     .ExecuteUpdateAsync(set => set.SetProperty(i => i.ExpiresAt, until), cancellationToken)
                     .ConfigureAwait(false);
                 return renewed == 1;
+            },
+            cancellationToken);
+
+    /// <summary>Promises more room to an upload of unknown length.</summary>
+    /// <param name="intent">From <see cref="BeginAsync"/>.</param>
+    /// <param name="received">Bytes received so far, which need room.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>Room promised in all: as much as was received, and a step more where there is room.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.QuotaExceeded"/>: there is no room for what was
+    /// received. -or- <see cref="ErrorCode.Fenced"/>: the upload stands no more.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public Task<long> ReserveAsync(UploadIntent intent, long received, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var image = await LoadLockedAsync(db, intent, cancellationToken).ConfigureAwait(false);
+                var has = await db.UploadIntents.Where(i => i.Id == intent.Id).Select(i => (long?)i.ReservedBytes)
+                    .SingleOrDefaultAsync(cancellationToken).ConfigureAwait(false);
+                if (image is null || has is not { } reserved)
+                {
+                    throw new RegistryException(ErrorCode.Fenced, "The upload was given up meanwhile.");
+                }
+
+                if (received <= reserved)
+                {
+                    return reserved; // an attempt before went through, only its answer was lost
+                }
+
+                var needed = received - reserved;
+                reserved += await quota.FindRoomAsync(
+                    db, image.Owner, needed, needed + StorageQuota.StepBytes, cancellationToken).ConfigureAwait(false);
+                await db.UploadIntents.Where(i => i.Id == intent.Id)
+                    .ExecuteUpdateAsync(set => set.SetProperty(i => i.ReservedBytes, reserved), cancellationToken)
+                    .ConfigureAwait(false);
+                return reserved;
             },
             cancellationToken);
 

@@ -525,6 +525,10 @@ namespace Registry.Migrations.Postgres.Migrations
                         .HasColumnName("owner")
                         .UseCollation("C");
 
+                    b.Property<long>("ReservedBytes")
+                        .HasColumnType("bigint")
+                        .HasColumnName("reserved_bytes");
+
                     b.Property<string>("StoreId")
                         .IsRequired()
                         .HasColumnType("text")

@@ -479,6 +479,10 @@ namespace Registry.Migrations.Sqlite.Migrations
                         .HasColumnType("TEXT")
                         .HasColumnName("owner");
 
+                    b.Property<long>("ReservedBytes")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("reserved_bytes");
+
                     b.Property<string>("StoreId")
                         .IsRequired()
                         .HasColumnType("TEXT")

@@ -31,7 +31,7 @@ public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind k
         await WriteAsync(store, stranger);
         await Database.Editor.DeleteAsync(deleted.ImageId, Owner, Cancellation);
         await Database.Ledger.AbandonAsync(abandoned, "x", "x", Cancellation);
-        var next = await Database.Ledger.BeginAsync(abandoned.ImageId, Owner, "s1", "me", Grace, Cancellation);
+        var next = await Database.Ledger.BeginAsync(abandoned.ImageId, Owner, "s1", "me", Grace, null, Cancellation);
         await WriteAsync(store, next.Key);
         await using var halfWritten = await store.BeginAsync(new(Images.NewId(), 1), null, Cancellation);
 
@@ -62,7 +62,7 @@ public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind k
     {
         var image = Images.Queued();
         await Database.Editor.CreateAsync(image, Cancellation);
-        var intent = await Database.Ledger.BeginAsync(image.Id, Owner, "s1", "me", Grace, Cancellation);
+        var intent = await Database.Ledger.BeginAsync(image.Id, Owner, "s1", "me", Grace, null, Cancellation);
         await WriteAsync(store, intent.Key);
         if (commit)
         {

@@ -173,7 +173,7 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
     {
         var image = Images.Queued();
         await Database.Editor.CreateAsync(image, Cancellation);
-        var intent = await Database.Ledger.BeginAsync(image.Id, Owner, store.Id, "me", Grace, Cancellation);
+        var intent = await Database.Ledger.BeginAsync(image.Id, Owner, store.Id, "me", Grace, null, Cancellation);
         var data = new byte[length];
         new Random(length).NextBytes(data);
         var root = await WriteAsync(store, intent.Key, data);

@@ -29,15 +29,16 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     {
         var databases = new Databases(Database.Options, _loses);
         var editor = new ImageEditor(databases, Database.Time);
-        var ledger = new UploadLedger(databases, Database.Time, NullLogger<UploadLedger>.Instance);
+        var ledger = new UploadLedger(
+            databases, new StorageQuota(null), Database.Time, NullLogger<UploadLedger>.Instance);
 
         var image = Images.Queued();
         await LoseAsync(() => editor.CreateAsync(image, Cancellation));
         await LoseAsync(() => editor.ChangeAsync(image.Id, Owner, changed => changed.MinRam++, Cancellation));
-        var first = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, Cancellation));
+        var first = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, null, Cancellation));
         Assert.Equal(1, first.Generation);
         await LoseAsync(() => ledger.AbandonAsync(first, "x", "x", Cancellation));
-        var second = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, Cancellation));
+        var second = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, null, Cancellation));
         Assert.Equal(2, second.Generation);
         Assert.True(await LoseAsync(() => ledger.RenewAsync(second, Lease, Cancellation)));
         Assert.Equal(

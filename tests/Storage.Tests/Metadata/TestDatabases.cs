@@ -112,7 +112,7 @@ public sealed class TestDatabase : IAsyncDisposable
         var services = new ServiceCollection();
         services.AddSingleton<TimeProvider>(Time);
         services.AddSingleton(typeof(Microsoft.Extensions.Logging.ILogger<>), typeof(NullLogger<>));
-        services.AddRegistryStorage(options);
+        services.AddRegistryStorage(options, new StorageQuota(Quota));
         _services = services.BuildServiceProvider();
     }
 
@@ -121,6 +121,9 @@ public sealed class TestDatabase : IAsyncDisposable
     public DatabaseKind Kind => Options.Kind;
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 11, 5, 12, 30, 15, TimeSpan.Zero));
+
+    /// <summary>Bytes that a project may keep.</summary>
+    public const long Quota = 1000_000_000;
 
     public ImageEditor Editor => Get<ImageEditor>();
 

@@ -101,10 +101,10 @@ public abstract class UploadLedgerContract(TestDatabases databases, DatabaseKind
     [Fact]
     public async Task Only_a_lease_that_ran_out_is_reclaimed()
     {
-        var dead = await Ledger.BeginAsync((await RegisterAsync()).Id, Owner, "s1", "me", TimeSpan.Zero, Cancellation);
+        var dead = await Ledger.BeginAsync((await RegisterAsync()).Id, Owner, "s1", "me", TimeSpan.Zero, null, Cancellation);
         var alive = await BeginAsync((await RegisterAsync()).Id);
         var renewed = await Ledger.BeginAsync(
-            (await RegisterAsync()).Id, Owner, "s1", "me", TimeSpan.Zero, Cancellation);
+            (await RegisterAsync()).Id, Owner, "s1", "me", TimeSpan.Zero, null, Cancellation);
         Assert.True(await Ledger.RenewAsync(renewed, Lease, Cancellation));
         await PassAsync(TimeSpan.FromMilliseconds(20));
 
@@ -181,10 +181,10 @@ public abstract class UploadLedgerContract(TestDatabases databases, DatabaseKind
         image.Visibility = ImageVisibility.Public;
         await Database.Editor.CreateAsync(image, Cancellation);
         var refusal = await Assert.ThrowsAsync<RegistryException>(() =>
-            Ledger.BeginAsync(image.Id, new Viewer("q", false), "s1", "me", Lease, Cancellation));
+            Ledger.BeginAsync(image.Id, new Viewer("q", false), "s1", "me", Lease, null, Cancellation));
         Assert.Equal(ErrorCode.Forbidden, refusal.Code);
         var unseen = await Assert.ThrowsAsync<RegistryException>(() =>
-            Ledger.BeginAsync(Images.NewId(), Owner, "s1", "me", Lease, Cancellation));
+            Ledger.BeginAsync(Images.NewId(), Owner, "s1", "me", Lease, null, Cancellation));
         Assert.Equal(ErrorCode.NotFound, unseen.Code);
     }
 
@@ -202,7 +202,7 @@ public abstract class UploadLedgerContract(TestDatabases databases, DatabaseKind
         Assert.True(await Ledger.AbandonAsync(intent, "format", "No format.", Cancellation));
     }
 
-    private Task<UploadIntent> BeginAsync(string id) => Ledger.BeginAsync(id, Owner, "s1", "me", Lease, Cancellation);
+    private Task<UploadIntent> BeginAsync(string id) => Ledger.BeginAsync(id, Owner, "s1", "me", Lease, null, Cancellation);
 
     private async Task<Image> RegisterAsync()
     {
