@@ -11,6 +11,9 @@ internal static unsafe partial class ZlibDeflate
     /// <summary>Any raw deflate stream: no header, window of up to 32 KiB.</summary>
     private const int AnyWindow = -15;
 
+    /// <summary>Any zlib stream: header, window of up to 32 KiB, checksum.</summary>
+    private const int WithHeader = 15;
+
     /// <summary>What QEMU writes and asks its own inflater for; a reader that holds 4 KiB only can read it.</summary>
     private const int QemuWindow = -12;
 
@@ -33,6 +36,12 @@ internal static unsafe partial class ZlibDeflate
     /// <returns>Whether it became full.</returns>
     public static bool TryInflate(ReadOnlySpan<byte> stored, Span<byte> guest) =>
         (inflater ??= new Inflater()).TryInflate(stored, guest);
+
+    /// <summary>Inflates a whole zlib stream, checksum and all; whatever follows it is ignored.</summary>
+    /// <returns>Bytes that came out, the rest of the target is zeroes; -1 when the stream is broken, does not end, or
+    /// holds more than the target.</returns>
+    public static int InflateZlib(ReadOnlySpan<byte> stored, Span<byte> guest) =>
+        (inflater ??= new Inflater()).InflateZlib(stored, guest);
 
     /// <summary>Compresses; 0 when it does not fit.</summary>
     public static int Deflate(ReadOnlySpan<byte> guest, Span<byte> stored)
@@ -109,17 +118,31 @@ internal static unsafe partial class ZlibDeflate
             NativeMemory.Free(stream);
         }
 
-        public bool TryInflate(ReadOnlySpan<byte> stored, Span<byte> guest)
+        public bool TryInflate(ReadOnlySpan<byte> stored, Span<byte> guest) =>
+            Run(AnyWindow, NoFlush, stored, guest) is Ok or StreamEnd or NoProgress && stream->AvailableOut == 0;
+
+        public int InflateZlib(ReadOnlySpan<byte> stored, Span<byte> guest)
         {
-            Require(InflateReset2(stream, AnyWindow));
+            if (Run(WithHeader, Finish, stored, guest) != StreamEnd)
+            {
+                return -1;
+            }
+
+            var length = guest.Length - (int)stream->AvailableOut;
+            guest[length..].Clear();
+            return length;
+        }
+
+        private int Run(int window, int flush, ReadOnlySpan<byte> stored, Span<byte> guest)
+        {
+            Require(InflateReset2(stream, window));
             fixed (byte* source = stored, target = guest)
             {
                 stream->NextIn = source;
                 stream->AvailableIn = (uint)stored.Length;
                 stream->NextOut = target;
                 stream->AvailableOut = (uint)guest.Length;
-                var result = Inflate(stream, NoFlush);
-                return result is Ok or StreamEnd or NoProgress && stream->AvailableOut == 0;
+                return Inflate(stream, flush);
             }
         }
     }

@@ -174,7 +174,9 @@ internal sealed class RangeFetcher(
             stop.Token.ThrowIfCancellationRequested();
             var (part, position) = parts[clusters];
             var length = (int)Math.Min(part.StoredLength, stored.Memory.Length - position);
-            image.Decode(stored.Memory.Span.Slice(position, length), target.Span.Slice(bytes, image.ClusterSize));
+            image.Decode(
+                stored.Memory.Span.Slice(position, length), target.Span.Slice(bytes, image.ClusterSize),
+                (int)part.Length);
             bytes += (int)part.Length;
             clusters++;
         }

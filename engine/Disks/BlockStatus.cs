@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using Registry.Engine.Bytes;
+
 namespace Registry.Engine.Disks;
 
 /// <summary>What qemu-img says of a run of guest bytes: one entry of <c>qemu-img map --output=json</c>.</summary>
@@ -28,4 +31,32 @@ public readonly record struct BlockStatus(
     internal static BlockStatus OfRaw(Extent extent, int depth) => new(
         extent.Start, extent.Length, depth, IsPresent: true, IsZero: !extent.IsStored, IsData: extent.IsStored,
         Offset: extent.Start);
+
+    /// <summary>Cuts stored runs where the file has holes: QEMU looks for them in formats that allocate everything at
+    /// once, and says of such a hole that it is stored and zero.</summary>
+    internal static async IAsyncEnumerable<BlockStatus> WithHolesAsync(
+        IAsyncEnumerable<BlockStatus> parts, IByteSource file,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        await foreach (var part in parts.ConfigureAwait(false))
+        {
+            for (long done = 0; done < part.Length;)
+            {
+                var left = part.Length - done;
+                var at = part.Offset + done;
+                var run = !part.IsData ? new ByteRun(left, IsHole: part.IsZero)
+                    : at < file.Length ? await file.RunAsync(at, cancellationToken).ConfigureAwait(false)
+                    : new ByteRun(left, IsHole: true);
+                var step = Math.Min(run.Length, left);
+                yield return part with
+                {
+                    Start = part.Start + done,
+                    Length = step,
+                    IsZero = run.IsHole,
+                    Offset = part.Offset < 0 ? -1 : at,
+                };
+                done += step;
+            }
+        }
+    }
 }

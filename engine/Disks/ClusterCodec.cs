@@ -10,13 +10,17 @@ internal static class ClusterCodec
     /// <param name="compression">How it is compressed.</param>
     /// <param name="stored">The compressed bytes, with any number of foreign bytes after them.</param>
     /// <param name="guest">Receives exactly one cluster.</param>
+    /// <param name="needed">Bytes of the cluster that lie in the disk: a zlib stream may end there, and the rest is
+    /// zeroes.</param>
     /// <exception cref="ImageFormatException"><see cref="FormatError.BadCompressedData"/>.</exception>
-    public static void Decode(ClusterCompression compression, ReadOnlySpan<byte> stored, Span<byte> guest)
+    public static void Decode(
+        ClusterCompression compression, ReadOnlySpan<byte> stored, Span<byte> guest, int needed)
     {
         var whole = compression switch
         {
             ClusterCompression.Deflate => LibDeflate.TryInflate(stored, guest) || ZlibDeflate.TryInflate(stored, guest),
             ClusterCompression.Zstd => Zstd.TryDecode(stored, guest),
+            ClusterCompression.Zlib => ZlibDeflate.InflateZlib(stored, guest) is var length && length >= needed,
             _ => false,
         };
         if (!whole)

@@ -11,4 +11,8 @@ public enum ClusterCompression : byte
 
     /// <summary>Zstandard frames (RFC 8878).</summary>
     Zstd = 2,
+
+    /// <summary>A zlib stream (RFC 1950) with its header and checksum; the disk's last cluster may be compressed only
+    /// as far as the disk reaches.</summary>
+    Zlib = 3,
 }

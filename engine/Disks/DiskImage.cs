@@ -91,10 +91,11 @@ public abstract class DiskImage : IAsyncDisposable
     /// <param name="stored">The extent's stored bytes (at most <see cref="Extent.StoredLength"/>; fewer only where the
     /// layer ends).</param>
     /// <param name="guest">Receives exactly one cluster, <see cref="ClusterSize"/> bytes.</param>
+    /// <param name="needed">Bytes of the cluster that lie in the disk: the extent's length.</param>
     /// <exception cref="ImageFormatException"><see cref="FormatError.BadCompressedData"/>: no whole cluster came
     /// out.</exception>
-    public virtual void Decode(ReadOnlySpan<byte> stored, Span<byte> guest) =>
-        ClusterCodec.Decode(Compression, stored, guest);
+    public virtual void Decode(ReadOnlySpan<byte> stored, Span<byte> guest, int needed) =>
+        ClusterCodec.Decode(Compression, stored, guest, needed);
 
     /// <summary>Reads guest bytes. Fills the whole buffer.</summary>
     /// <param name="offset">First guest byte; offset + buffer length is at most <see cref="VirtualSize"/>.</param>
@@ -163,7 +164,7 @@ public abstract class DiskImage : IAsyncDisposable
         {
             await FillAsync(source, extent.Offset, stored.AsMemory(0, storedLength), cancellationToken)
                 .ConfigureAwait(false);
-            Decode(stored.AsSpan(0, storedLength), cluster.AsSpan(0, ClusterSize));
+            Decode(stored.AsSpan(0, storedLength), cluster.AsSpan(0, ClusterSize), (int)extent.Length);
             cluster.AsSpan(skip, piece.Length).CopyTo(piece.Span);
         }
         finally

@@ -1,6 +1,10 @@
 using Registry.Engine.Bytes;
 using Registry.Engine.Qcow2;
 using Registry.Engine.Raw;
+using Registry.Engine.Vdi;
+using Registry.Engine.Vhd;
+using Registry.Engine.Vhdx;
+using Registry.Engine.Vmdk;
 
 namespace Registry.Engine.Disks;
 
@@ -30,6 +34,10 @@ public static class DiskImages
             DiskFormat.Raw or DiskFormat.Iso or DiskFormat.Gpt => new RawImage(source),
             DiskFormat.Qcow2 => await QcowImage.OpenAsync(source, options, cancellationToken)
                 .ConfigureAwait(false),
+            DiskFormat.Vmdk => await VmdkImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
+            DiskFormat.Vhd => await VhdImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
+            DiskFormat.Vhdx => await VhdxImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
+            DiskFormat.Vdi => await VdiImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
             _ => throw new ImageFormatException(
                 FormatError.UnsupportedFeature, $"Disks of format {format} cannot be read."),
         };
@@ -37,15 +45,21 @@ public static class DiskImages
 
     /// <summary>Guesses a local file's format by its first bytes, for a user who did not say. Never for stored
     /// images.</summary>
+    /// <remarks>A fixed VHD shows at its end only, where qemu-img does not look: it takes such a file for a raw
+    /// disk.</remarks>
     /// <param name="source">The file's bytes.</param>
     /// <param name="cancellationToken">Cancels the reading.</param>
     /// <returns>The format; <see cref="DiskFormat.Raw"/> where nothing is recognised.</returns>
     public static async ValueTask<DiskFormat> DetectAsync(IByteSource source, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(source);
-        var head = new byte[68];
+        var head = new byte[VmdkDescriptor.MaxStandaloneBytes];
         var read = await source.ReadAsync(0, head, cancellationToken).ConfigureAwait(false);
-        return Detect(head.AsSpan(0, read));
+        var format = Detect(head.AsSpan(0, read));
+        return format == DiskFormat.Raw
+            && await VhdFixedImage.IsOneAsync(source, cancellationToken).ConfigureAwait(false)
+                ? DiskFormat.Vhd
+                : format;
     }
 
     private static DiskFormat Detect(ReadOnlySpan<byte> head)
@@ -60,7 +74,7 @@ public static class DiskImages
             return DiskFormat.Qed;
         }
 
-        if (head.StartsWith("KDMV"u8) || head.StartsWith("# Disk DescriptorFile"u8))
+        if (VmdkHeader.HasMagic(head) || head.StartsWith("COWD"u8) || VmdkDescriptor.IsStandalone(head))
         {
             return DiskFormat.Vmdk;
         }
@@ -70,7 +84,7 @@ public static class DiskImages
             return DiskFormat.Vhdx;
         }
 
-        if (head.StartsWith("conectix"u8))
+        if (VhdFooter.HasMagic(head))
         {
             return DiskFormat.Vhd;
         }
@@ -80,8 +94,6 @@ public static class DiskImages
             return DiskFormat.Luks;
         }
 
-        return head.Length >= 68 && head[64..68].SequenceEqual((ReadOnlySpan<byte>)[0x7F, 0x10, 0xDA, 0xBE])
-            ? DiskFormat.Vdi
-            : DiskFormat.Raw;
+        return VdiHeader.HasMagic(head) ? DiskFormat.Vdi : DiskFormat.Raw;
     }
 }

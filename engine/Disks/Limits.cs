@@ -53,4 +53,13 @@ public sealed record Limits
 
     /// <summary>Whether an image is refused whose own corrupt bit is set.</summary>
     public bool RejectCorrupt { get; init; } = true;
+
+    /// <summary>Refuses disks that are too large.</summary>
+    /// <param name="sizeBytes">Virtual size in bytes.</param>
+    /// <exception cref="ImageFormatException"><see cref="FormatError.VirtualSizeTooLarge"/>.</exception>
+    internal long RequireVirtualSize(ulong sizeBytes) => sizeBytes <= (ulong)MaxVirtualSizeBytes
+        ? (long)sizeBytes
+        : throw new ImageFormatException(
+            FormatError.VirtualSizeTooLarge,
+            $"The virtual size of {sizeBytes} bytes is beyond the limit of {MaxVirtualSizeBytes}.");
 }

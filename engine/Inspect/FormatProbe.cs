@@ -25,9 +25,5 @@ internal abstract class FormatProbe
 
     /// <summary>Refuses disks beyond what the server takes.</summary>
     /// <exception cref="ImageFormatException">The size is beyond the limit.</exception>
-    protected static long RequireSize(ulong sizeBytes) => sizeBytes <= (ulong)Limits.Strict.MaxVirtualSizeBytes
-        ? (long)sizeBytes
-        : throw new ImageFormatException(
-            FormatError.VirtualSizeTooLarge,
-            $"The virtual size of {sizeBytes} bytes is beyond the limit of {Limits.Strict.MaxVirtualSizeBytes}.");
+    protected static long RequireSize(ulong sizeBytes) => Limits.Strict.RequireVirtualSize(sizeBytes);
 }

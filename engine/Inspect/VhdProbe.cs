@@ -7,9 +7,6 @@ namespace Registry.Engine.Inspect;
 /// <remarks>A dynamic one starts with a copy of its footer. A fixed one is recognised only at its end.</remarks>
 internal sealed class VhdProbe : FormatProbe
 {
-    // The format's own limit is 2040 GiB.
-    private const ulong MaxDiskBytes = 2040UL << 30;
-
     /// <inheritdoc/>
     public override DiskFormat Format => DiskFormat.Vhd;
 
@@ -29,15 +26,9 @@ internal sealed class VhdProbe : FormatProbe
         var footerOnly = IsFooterOnly(sample);
         var footer = VhdFooter.Parse(footerOnly ? Footer(sample) : sample.Head);
         footer.Validate();
-        if (footer.CurrentBytes > MaxDiskBytes)
-        {
-            throw new ImageFormatException(
-                FormatError.VirtualSizeTooLarge, $"A VHD of {footer.CurrentBytes} bytes is not legal.");
-        }
-
-        var size = RequireSize(footer.CurrentBytes);
+        var size = RequireSize((ulong)footer.DiskBytes);
         if (footer.DiskType == VhdDiskType.Fixed)
-            CheckFixed(sample, size);
+            CheckFixed(sample, footer);
         else if (footerOnly)
         {
             throw new ImageFormatException(
@@ -49,9 +40,9 @@ internal sealed class VhdProbe : FormatProbe
         return size;
     }
 
-    private static void CheckFixed(in StreamSample sample, long size)
+    private static void CheckFixed(in StreamSample sample, VhdFooter footer)
     {
-        if (sample.Length is { } length && length != size + VhdFooter.Size)
+        if (sample.Length is { } length && length != (long)footer.CurrentBytes + VhdFooter.Size)
         {
             throw new ImageFormatException(
                 FormatError.InvalidHeader, "The length of the file is not that of its fixed VHD.");

@@ -95,6 +95,9 @@ internal readonly record struct VdiHeader(
         }
     }
 
+    /// <summary>Whether every block is stored, in the disk's order.</summary>
+    public bool IsFixed => ImageType == TypeFixed;
+
     /// <summary>First byte after the block map.</summary>
     public long BlockMapEnd => BlockMapOffset + ((long)BlockCount * sizeof(uint));
 }

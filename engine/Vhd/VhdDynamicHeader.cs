@@ -21,6 +21,9 @@ internal readonly record struct VhdDynamicHeader(
     private const long MaxTableBytes = 32 << 20;
     private const uint MaxBlockBytes = 256 << 20;
 
+    /// <summary>Bytes of the sector bitmap in front of each block.</summary>
+    public int BitmapBytes => ((int)(BlockBytes / (8 * 512)) + 511) & ~511;
+
     /// <summary>First byte after the block table.</summary>
     public ulong TableEnd => TableOffset + ((ulong)EntryCount * sizeof(uint));
 

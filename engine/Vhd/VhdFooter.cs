@@ -18,18 +18,41 @@ internal enum VhdDiskType : uint
 
 /// <summary>The last 512 bytes of a VHD; a dynamic one starts with a copy. Big-endian.</summary>
 /// <param name="Version">0x00010000.</param>
+/// <param name="Creator">Four letters: the program that made the disk.</param>
 /// <param name="DataOffset">First byte of the dynamic header; all ones in a fixed disk.</param>
-/// <param name="CurrentBytes">Virtual size in bytes.</param>
+/// <param name="CurrentBytes">Virtual size in bytes, as most programs have it.</param>
+/// <param name="GeometrySectors">Virtual size in sectors, as cylinders, heads and sectors give it.</param>
 /// <param name="DiskType">How the disk is built.</param>
 /// <param name="Checksum">The sum as stored.</param>
 /// <param name="ComputedChecksum">The sum as it should be.</param>
 internal readonly record struct VhdFooter(
-    uint Version, ulong DataOffset, ulong CurrentBytes, VhdDiskType DiskType, uint Checksum, uint ComputedChecksum)
+    uint Version, uint Creator, ulong DataOffset, ulong CurrentBytes, long GeometrySectors, VhdDiskType DiskType,
+    uint Checksum, uint ComputedChecksum)
 {
     /// <summary>Size in bytes.</summary>
     public const int Size = 512;
 
+    private const int SectorBytes = 512;
     private const int ChecksumOffset = 64;
+
+    // The format's own limit.
+    private const ulong MaxDiskBytes = 2040UL << 30;
+
+    /// <summary>What a disk that is too large for the geometry says.</summary>
+    private const long MaxGeometrySectors = 65535L * 16 * 255;
+
+    /// <summary>Virtual size in bytes, a whole number of sectors.</summary>
+    /// <remarks>Virtual PC goes by the geometry, Hyper-V by the size. As in QEMU the creator decides: those who are
+    /// known to mean the size are listed. A footer without geometry leaves the size.</remarks>
+    public long DiskBytes
+    {
+        get
+        {
+            var isBySize = GeometrySectors is 0 or MaxGeometrySectors
+                || Creator is 0x77696E20 or 0x71656D32 or 0x64327620 or 0x74617000 or 0x43545853;
+            return isBySize ? (long)(CurrentBytes / SectorBytes) * SectorBytes : GeometrySectors * SectorBytes;
+        }
+    }
 
     /// <summary>Whether bytes start with a footer.</summary>
     public static bool HasMagic(ReadOnlySpan<byte> bytes) => bytes.StartsWith("conectix"u8);
@@ -38,8 +61,10 @@ internal readonly record struct VhdFooter(
     /// <param name="bytes">At least <see cref="Size"/> bytes.</param>
     public static VhdFooter Parse(ReadOnlySpan<byte> bytes) => new(
         Version: BinaryPrimitives.ReadUInt32BigEndian(bytes[12..]),
+        Creator: BinaryPrimitives.ReadUInt32BigEndian(bytes[28..]),
         DataOffset: BinaryPrimitives.ReadUInt64BigEndian(bytes[16..]),
         CurrentBytes: BinaryPrimitives.ReadUInt64BigEndian(bytes[48..]),
+        GeometrySectors: BinaryPrimitives.ReadUInt16BigEndian(bytes[56..]) * (long)bytes[58] * bytes[59],
         DiskType: (VhdDiskType)BinaryPrimitives.ReadUInt32BigEndian(bytes[60..]),
         Checksum: BinaryPrimitives.ReadUInt32BigEndian(bytes[ChecksumOffset..]),
         ComputedChecksum: VhdChecksum.Compute(bytes[..Size], ChecksumOffset));
@@ -56,6 +81,18 @@ internal readonly record struct VhdFooter(
 
         if (Checksum != ComputedChecksum)
             throw new ImageFormatException(FormatError.InvalidHeader, "The checksum of the VHD footer is wrong.");
+
+        if (CurrentBytes > MaxDiskBytes)
+        {
+            throw new ImageFormatException(
+                FormatError.VirtualSizeTooLarge, $"A VHD of {CurrentBytes} bytes is not legal.");
+        }
+
+        if ((ulong)DiskBytes > CurrentBytes)
+        {
+            throw new ImageFormatException(
+                FormatError.InvalidHeader, "The geometry of the VHD is larger than its size.");
+        }
 
         switch (DiskType)
         {

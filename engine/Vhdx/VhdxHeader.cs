@@ -8,7 +8,10 @@ namespace Registry.Engine.Vhdx;
 /// <param name="Sequence">Sequence number.</param>
 /// <param name="LogId">Identity of the log to be replayed; empty when there is nothing to replay.</param>
 /// <param name="Version">1.</param>
-internal readonly record struct VhdxHeader(ulong Sequence, Guid LogId, ushort Version)
+/// <param name="LogLength">Bytes of the log.</param>
+/// <param name="LogOffset">First byte of the log.</param>
+internal readonly record struct VhdxHeader(
+    ulong Sequence, Guid LogId, ushort Version, uint LogLength, ulong LogOffset)
 {
     /// <summary>Size in bytes.</summary>
     public const int Size = 4096;
@@ -61,6 +64,8 @@ internal readonly record struct VhdxHeader(ulong Sequence, Guid LogId, ushort Ve
         return new VhdxHeader(
             Sequence: BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]),
             LogId: new Guid(bytes.Slice(48, 16)),
-            Version: BinaryPrimitives.ReadUInt16LittleEndian(bytes[66..]));
+            Version: BinaryPrimitives.ReadUInt16LittleEndian(bytes[66..]),
+            LogLength: BinaryPrimitives.ReadUInt32LittleEndian(bytes[68..]),
+            LogOffset: BinaryPrimitives.ReadUInt64LittleEndian(bytes[72..]));
     }
 }

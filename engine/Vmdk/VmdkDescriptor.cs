@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Registry.Engine.Disks;
 
@@ -8,20 +9,33 @@ namespace Registry.Engine.Vmdk;
 /// is this very file. Nothing named here is ever opened.</remarks>
 /// <param name="CreateType">How the disk is stored: monolithicSparse or streamOptimized.</param>
 /// <param name="ExtentSectors">Length of the extent in sectors of 512 bytes.</param>
-internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors)
+/// <param name="ContentId">Identity of the content (CID).</param>
+/// <param name="ParentContentId">Identity of the parent's content; all ones for none.</param>
+internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors, uint ContentId, uint ParentContentId)
 {
+    /// <summary>Bytes of a file that tell a descriptor on its own.</summary>
+    public const int MaxStandaloneBytes = 4096;
+
+    private const uint NoParent = uint.MaxValue;
+
     // A CID that lost digits makes the text shorter, and QEMU then leaves the end of the old one behind the new one's
     // NUL. No setting fits in so little.
     private const int MaxLeftoverBytes = 8;
 
     private static readonly string[] AllowedTypes = ["monolithicSparse", "streamOptimized"];
+    private static readonly string[] OtherTypes =
+    [
+        "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "vmfs", "vmfsSparse", "vmfsThin", "vmfsRaw",
+        "vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap", "fullDevice", "partitionedDevice", "seSparse", "custom",
+    ];
+
     private static readonly string[] Accesses = ["RW", "RDONLY", "NOACCESS"];
 
     /// <summary>Whether a file is a descriptor on its own, which describes other files.</summary>
     /// <param name="head">The file's first bytes.</param>
     public static bool IsStandalone(ReadOnlySpan<byte> head)
     {
-        var text = head[..Math.Min(head.Length, 4096)];
+        var text = head[..Math.Min(head.Length, MaxStandaloneBytes)];
         if (Ascii.EqualsIgnoreCase(text[..Math.Min(text.Length, 21)], "# Disk DescriptorFile"u8))
             return true;
 
@@ -56,6 +70,7 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors)
 
         string? createType = null;
         ulong? extentSectors = null;
+        uint contentId = 0;
         foreach (var part in Encoding.ASCII.GetString(text).Split('\n'))
         {
             var line = part.Trim();
@@ -68,6 +83,8 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors)
                 throw Malformed();
             else if (key.Equals("createType", StringComparison.OrdinalIgnoreCase))
                 createType = createType is null ? ParseCreateType(value) : throw Malformed();
+            else if (key.Equals("CID", StringComparison.OrdinalIgnoreCase))
+                contentId = ParseId(value);
             else
                 RefuseParent(key, value);
         }
@@ -75,7 +92,27 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors)
         if (createType is null)
             throw Malformed();
 
-        return new VmdkDescriptor(createType, extentSectors ?? throw OtherFiles());
+        return new VmdkDescriptor(createType, extentSectors ?? throw OtherFiles(), contentId, NoParent);
+    }
+
+    /// <summary>Why a file that is no sparse extent with a descriptor cannot be read.</summary>
+    /// <param name="head">Its first bytes.</param>
+    public static ImageFormatException RefuseOthers(ReadOnlySpan<byte> head)
+    {
+        if (head.StartsWith("COWD"u8))
+            return new ImageFormatException(FormatError.UnsupportedFeature, "ESX sparse extents are not accepted.", 0);
+
+        if (!IsStandalone(head))
+            return new ImageFormatException(FormatError.BadMagic, "The file is not a VMDK image.", 0);
+
+        var text = Encoding.Latin1.GetString(head[..Math.Min(head.Length, MaxStandaloneBytes)]);
+        var type = OtherTypes.FirstOrDefault(type => text.Contains($"createType=\"{type}\"", StringComparison.Ordinal));
+        return new ImageFormatException(
+            FormatError.DataFileRefused,
+            type is null
+                ? "A VMDK descriptor on its own describes other files."
+                : $"A VMDK of type {type} keeps its data in other files, which are not opened.",
+            0);
     }
 
     private static (string Key, string Value)? Setting(string line)
@@ -87,6 +124,10 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors)
         var key = line[..equals].TrimEnd();
         return key.Contains(' ') ? null : (key, line[(equals + 1)..].Trim());
     }
+
+    // Shown to the user only: what is no number is none.
+    private static uint ParseId(string value) =>
+        uint.TryParse(value, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var id) ? id : 0;
 
     private static string ParseCreateType(string value) =>
         AllowedTypes.FirstOrDefault(type => value == $"\"{type}\"") ?? throw new ImageFormatException(

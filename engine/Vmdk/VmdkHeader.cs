@@ -31,6 +31,12 @@ internal readonly record struct VmdkHeader(
     /// <summary>Grain directory offset that sends the reader to the footer.</summary>
     public const ulong DirectoryAtEnd = ulong.MaxValue;
 
+    /// <summary>Bytes at the end of a file whose directory is there: marker, footer, end-of-stream marker.</summary>
+    public const int FooterBytes = 3 * SectorBytes;
+
+    private const uint FlagZeroedGrains = 1 << 2;
+    private const uint FlagMarkers = 1 << 17;
+
     // QEMU's limits.
     private const ulong MaxGrainSectors = 0x200000;
     private const ulong MaxDescriptorSectors = (1 << 20) / SectorBytes;
@@ -45,6 +51,12 @@ internal readonly record struct VmdkHeader(
             return ((CapacitySectors / tableSectors) + (CapacitySectors % tableSectors == 0 ? 0UL : 1)) * sizeof(uint);
         }
     }
+
+    /// <summary>Whether table entry 1 stands for a grain of zeroes.</summary>
+    public bool HasZeroedGrains => (Flags & FlagZeroedGrains) != 0;
+
+    /// <summary>Whether each compressed grain has its guest sector and length in front.</summary>
+    public bool HasMarkers => (Flags & FlagMarkers) != 0;
 
     /// <summary>Bytes of the embedded descriptor.</summary>
     public int DescriptorBytes => (int)DescriptorSectors * SectorBytes;
@@ -118,6 +130,50 @@ internal readonly record struct VmdkHeader(
         {
             throw new ImageFormatException(
                 FormatError.UnsupportedFeature, $"VMDK compression {Compression} is not supported.", 77);
+        }
+    }
+
+    /// <summary>Takes the directory's place from the footer, which may say nothing else than that: it takes the
+    /// header's place for readers that seek.</summary>
+    /// <param name="end">The file's last <see cref="FooterBytes"/> bytes, or all of it.</param>
+    /// <exception cref="ImageFormatException">There is no footer, or it says something else.</exception>
+    public VmdkHeader WithFooter(ReadOnlySpan<byte> end)
+    {
+        if (end.Length < FooterBytes || !HasMagic(end[^(2 * SectorBytes)..]))
+            throw new ImageFormatException(FormatError.Truncated, "The VMDK does not end with its footer.");
+
+        var footer = Parse(end[^(2 * SectorBytes)..]);
+        var expected = this with
+        {
+            DirectoryOffset = footer.DirectoryOffset,
+            RedundantDirectoryOffset = footer.RedundantDirectoryOffset,
+        };
+        return footer == expected && footer.DirectoryOffset != DirectoryAtEnd
+            ? footer
+            : throw new ImageFormatException(
+                FormatError.InvalidHeader, "The VMDK footer and header contradict each other.");
+    }
+
+    /// <summary>Refuses a directory that the file does not hold.</summary>
+    /// <exception cref="ImageFormatException">It lies outside the file.</exception>
+    public void RequireDirectoryInside(long fileLength)
+    {
+        if (DirectoryOffset > (ulong)(fileLength / SectorBytes)
+            || (DirectoryOffset * SectorBytes) + DirectoryBytes > (ulong)fileLength)
+        {
+            throw new ImageFormatException(
+                FormatError.OutsideFile, "The VMDK grain directory lies outside the file.", 56);
+        }
+    }
+
+    /// <summary>Refuses a descriptor of a larger disk.</summary>
+    /// <exception cref="ImageFormatException">They contradict each other.</exception>
+    public void RequireHolds(VmdkDescriptor descriptor)
+    {
+        if (descriptor.ExtentSectors > CapacitySectors)
+        {
+            throw new ImageFormatException(
+                FormatError.InvalidHeader, "The VMDK descriptor and header contradict each other.", 12);
         }
     }
 }

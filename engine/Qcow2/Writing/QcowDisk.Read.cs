@@ -136,7 +136,8 @@ public sealed partial class QcowDisk
             // The last sector may lie past the end of the file.
             var length = await file.ReadAsync(offset, stored.AsMemory(0, most), cancellationToken)
                 .ConfigureAwait(false);
-            ClusterCodec.Decode(header.Compression, stored.AsSpan(0, length), cluster.AsSpan(0, ClusterSize));
+            ClusterCodec.Decode(
+                header.Compression, stored.AsSpan(0, length), cluster.AsSpan(0, ClusterSize), ClusterSize);
             cluster.AsSpan(within, buffer.Length).CopyTo(buffer.Span);
         }
         finally

@@ -82,12 +82,12 @@ public sealed class ClusterCodecTests
         var stored = new byte[Size];
         var target = new byte[Size];
         var length = ClusterCodec.Encode(compression, Cluster, stored);
-        ClusterCodec.Decode(compression, stored.AsSpan(0, length), target);
+        ClusterCodec.Decode(compression, stored.AsSpan(0, length), target, target.Length);
         var before = GC.GetAllocatedBytesForCurrentThread();
         for (var i = 0; i < 100; i++)
         {
             ClusterCodec.Encode(compression, Cluster, stored);
-            ClusterCodec.Decode(compression, stored.AsSpan(0, length), target);
+            ClusterCodec.Decode(compression, stored.AsSpan(0, length), target, target.Length);
         }
 
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
@@ -106,7 +106,7 @@ public sealed class ClusterCodecTests
             var stored = new byte[cluster.Length + 1000];
             var length = ClusterCodec.Encode(compression, cluster, stored);
             var decoded = new byte[cluster.Length];
-            ClusterCodec.Decode(compression, stored.AsSpan(0, length), decoded);
+            ClusterCodec.Decode(compression, stored.AsSpan(0, length), decoded, decoded.Length);
             Assert.Equal(cluster, decoded);
             Assert.Equal(0, ClusterCodec.Encode(compression, cluster, stored.AsSpan(0, length - 1)));
         }
@@ -147,7 +147,7 @@ public sealed class ClusterCodecTests
     private static byte[] Decode(ClusterCompression compression, byte[] stored)
     {
         var target = new byte[Size];
-        ClusterCodec.Decode(compression, stored, target);
+        ClusterCodec.Decode(compression, stored, target, target.Length);
         return target;
     }
 

@@ -35,7 +35,7 @@ public sealed class CorpusTests
         await using var image = await QcowImage.OpenAsync(bytes, Options(folder, wanted), Disk.Stop);
         if (wanted.Snapshot is null)
         {
-            Assert.Equal(Map(folder), await OurMap(image));
+            Assert.Equal(Map(folder), await Disk.Status(image));
         }
 
         if (wanted.IsHuge)
@@ -64,7 +64,7 @@ public sealed class CorpusTests
         QemuImg.Io(path, ["write -P 3 0 512", $"write -P 4 {size - 1024} 1024"]);
         await using var bytes = FileBytes.OpenRead(path);
         await using var image = await QcowImage.OpenAsync(bytes, DiskOpenOptions.Local(path), Disk.Stop);
-        var map = await OurMap(image);
+        var map = await Disk.Status(image);
         Assert.Equal(
             [(0, cluster, true), (cluster, size - (2L * cluster), false), (size - cluster, cluster, true)],
             map.Select(run => (run.Start, run.Length, run.IsData)));
@@ -87,27 +87,7 @@ public sealed class CorpusTests
     private static List<BlockStatus> Map(CorpusFolder folder)
     {
         using var json = JsonDocument.Parse(QemuImg.Run(["map", "--output=json", .. folder.Source]));
-        return [.. json.RootElement.EnumerateArray()
-            .Select(entry => new BlockStatus(
-                entry.GetProperty("start").GetInt64(),
-                entry.GetProperty("length").GetInt64(),
-                entry.GetProperty("depth").GetInt32(),
-                entry.GetProperty("present").GetBoolean(),
-                entry.GetProperty("zero").GetBoolean(),
-                entry.GetProperty("data").GetBoolean(),
-                entry.TryGetProperty("offset", out var offset) ? offset.GetInt64() : -1))
-            .Where(entry => entry.Length > 0)];
-    }
-
-    private static async Task<List<BlockStatus>> OurMap(DiskImage image)
-    {
-        var entries = new List<BlockStatus>();
-        await foreach (var entry in image.StatusAsync(0, image.VirtualSize, Disk.Stop))
-        {
-            entries.Add(entry);
-        }
-
-        return entries;
+        return QemuImg.StatusOf(json.RootElement);
     }
 
     private static async Task AssertReadsAs(string raw, QcowImage image)

@@ -25,6 +25,17 @@ internal static class Disk
         return extents;
     }
 
+    public static async Task<List<BlockStatus>> Status(DiskImage image)
+    {
+        var runs = new List<BlockStatus>();
+        await foreach (var run in image.StatusAsync(0, image.VirtualSize, Stop))
+        {
+            runs.Add(run);
+        }
+
+        return runs;
+    }
+
     /// <summary>SHA-256 of the whole content, read by <see cref="DiskImage.ReadAsync"/>.</summary>
     public static async Task<string> Sha256ByRead(DiskImage image, int chunk = 1 << 20)
     {

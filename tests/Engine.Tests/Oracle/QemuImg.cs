@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Registry.Engine.Disks;
 
 namespace Registry.Engine.Tests.Oracle;
 
@@ -115,6 +116,25 @@ internal static class QemuImg
 
         return entries;
     }
+
+    /// <summary>What <c>qemu-img map</c> says, complete.</summary>
+    public static List<BlockStatus> Status(string path, string format)
+    {
+        using var json = JsonDocument.Parse(Run("map", "--output=json", "-f", format, path));
+        return StatusOf(json.RootElement);
+    }
+
+    /// <summary>Reads the output of <c>qemu-img map --output=json</c>.</summary>
+    public static List<BlockStatus> StatusOf(JsonElement map) => [.. map.EnumerateArray()
+        .Select(entry => new BlockStatus(
+            entry.GetProperty("start").GetInt64(),
+            entry.GetProperty("length").GetInt64(),
+            entry.GetProperty("depth").GetInt32(),
+            entry.GetProperty("present").GetBoolean(),
+            entry.GetProperty("zero").GetBoolean(),
+            entry.GetProperty("data").GetBoolean(),
+            entry.TryGetProperty("offset", out var offset) ? offset.GetInt64() : -1))
+        .Where(entry => entry.Length > 0)];
 
     private static string? Find(string name) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':')

@@ -1,0 +1,124 @@
+using Registry.Engine.Qcow2;
+
+namespace Registry.Engine.Disks;
+
+/// <summary>Watches one listing of a whole disk of blocks: no two share stored bytes, none lies on metadata.</summary>
+/// <remarks>Plain blocks are all of one size, so that a cell of the file of that size holds the start of one at most:
+/// four bytes for each cell, in pages that exist only where something is marked. Memory follows the file and never a
+/// number in it. Compressed blocks have no known length; no two may start at the same byte.</remarks>
+internal sealed class BlockAudit
+{
+    private const int PageCells = 1 << 14;
+
+    private readonly long leadBytes;
+    private readonly long blockBytes;
+    private readonly uint[]?[] pages;
+    private readonly ByteStarts compressed;
+    private readonly List<FileRange> metadata = [];
+
+    /// <param name="fileLength">Bytes of the file, at least 1.</param>
+    /// <param name="blockBytes">Guest bytes of a block.</param>
+    /// <param name="leadBytes">Bytes that belong to a block and lie in front of its content.</param>
+    /// <param name="metadata">Where the image's own structures are; what is outside the file is left alone.</param>
+    public BlockAudit(long fileLength, long blockBytes, long leadBytes, IEnumerable<FileRange> metadata)
+    {
+        this.leadBytes = leadBytes;
+        this.blockBytes = blockBytes + leadBytes;
+        pages = new uint[]?[(fileLength / this.blockBytes / PageCells) + 1];
+        compressed = new ByteStarts(fileLength);
+        foreach (var range in metadata.Where(range => range.End > range.Start).OrderBy(range => range.Start))
+        {
+            if (this.metadata.Count > 0 && range.Start <= this.metadata[^1].End)
+            {
+                this.metadata[^1] = this.metadata[^1] with { End = Math.Max(range.End, this.metadata[^1].End) };
+            }
+            else
+            {
+                this.metadata.Add(range);
+            }
+        }
+    }
+
+    /// <summary>Marks one block; what is not stored is left alone.</summary>
+    /// <exception cref="ImageFormatException">It lies on something else.</exception>
+    public void Mark(in Extent block)
+    {
+        if (!block.IsStored)
+        {
+            return;
+        }
+
+        var offset = block.Offset - leadBytes;
+        var isPlain = block.Kind == ExtentKind.Data;
+        if (IsOnMetadata(offset, isPlain ? offset + block.Length + leadBytes : offset + 1))
+        {
+            throw new ImageFormatException(
+                FormatError.OverlapsMetadata,
+                $"The block at guest offset {block.Start} is stored on the image's own metadata.");
+        }
+
+        if (isPlain ? !TryMarkPlain(offset) : !compressed.TryAdd(offset))
+        {
+            throw new ImageFormatException(
+                FormatError.SharedCluster,
+                $"The block at guest offset {block.Start} shares its stored bytes with another one.");
+        }
+    }
+
+    /// <summary>Ends the listing with what can only be told at its end.</summary>
+    /// <exception cref="ImageFormatException">Two compressed blocks start at the same byte.</exception>
+    public void Finish()
+    {
+        if (compressed.HasDuplicates())
+        {
+            throw new ImageFormatException(
+                FormatError.SharedCluster, "A compressed block is referenced more than once.");
+        }
+    }
+
+    private bool IsOnMetadata(long start, long end)
+    {
+        var (low, high) = (0, metadata.Count);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            if (metadata[middle].End <= start)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low < metadata.Count && metadata[low].Start < end;
+    }
+
+    /// <summary>Notes where a block starts, unless one starts less than a block before or behind.</summary>
+    private bool TryMarkPlain(long offset)
+    {
+        var cell = offset / blockBytes;
+        var within = offset % blockBytes;
+        if (StartIn(cell) >= 0 || StartIn(cell - 1) > within || (StartIn(cell + 1) is var next and >= 0 && next < within))
+        {
+            return false;
+        }
+
+        var page = pages[cell / PageCells] ??= new uint[PageCells];
+        page[cell % PageCells] = (uint)within + 1;
+        return true;
+    }
+
+    /// <summary>Where in a cell a block starts; -1 where none does.</summary>
+    private long StartIn(long cell)
+    {
+        var page = cell < 0 || cell / PageCells >= pages.Length ? null : pages[cell / PageCells];
+        return page is null ? -1 : page[cell % PageCells] - 1L;
+    }
+}
+
+/// <summary>A run of a file's bytes.</summary>
+/// <param name="Start">First byte.</param>
+/// <param name="End">First byte after it.</param>
+internal readonly record struct FileRange(long Start, long End);
