@@ -64,12 +64,7 @@ internal static class DiskCheckCommand
         string path, string? format, string? repair, Output output, CancellationToken cancellationToken)
     {
         await using var bytes = repair is null ? FileBytes.OpenRead(path) : FileBytes.OpenWrite(path);
-        var kind = format switch
-        {
-            null => await DiskImages.DetectAsync(bytes, cancellationToken),
-            "qcow2" => DiskFormat.Qcow2,
-            _ => DiskFormat.Raw,
-        };
+        var kind = DiskFile.FormatOf(format) ?? await DiskImages.DetectAsync(bytes, cancellationToken);
         if (kind != DiskFormat.Qcow2)
         {
             await Console.Error.WriteLineAsync("registry: This image format does not support checks");

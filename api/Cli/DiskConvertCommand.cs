@@ -18,7 +18,7 @@ internal sealed class DiskConvertCommand
     private readonly Argument<string> _source = new("FILE") { Description = "The image file to read" };
     private readonly Argument<string> _target = new("TARGET") { Description = "The file or block device to write" };
     private readonly Option<string?> _sourceFormat = DiskFile.FormatOption("-f", "Format of FILE [found out]");
-    private readonly Option<string?> _targetFormat = DiskFile.FormatOption("-O", "Format of TARGET [raw]");
+    private readonly Option<string?> _targetFormat = DiskFile.TargetFormatOption("-O", "Format of TARGET [raw]");
     private readonly Option<string[]> _shape = new("-o")
     {
         Description = "Shape of the target, comma-separated: " + DiskShape.Help,

@@ -14,9 +14,9 @@ internal sealed class DiskCreateCommand
         Description = "Virtual size [the backing file's]",
         Arity = ArgumentArity.ZeroOrOne,
     };
-    private readonly Option<string?> _format = DiskFile.FormatOption("-f", "Format of FILE [raw]");
+    private readonly Option<string?> _format = DiskFile.TargetFormatOption("-f", "Format of FILE [raw]");
     private readonly Option<string?> _backing = new("-b") { Description = "Backing file, beside FILE unless absolute" };
-    private readonly Option<string?> _backingFormat = DiskFile.FormatOption("-F", "Format of the backing file");
+    private readonly Option<string?> _backingFormat = DiskFile.TargetFormatOption("-F", "Format of the backing file");
     private readonly Option<bool> _unchecked = new("-u") { Description = "Do not open the backing file" };
     private readonly Option<string[]> _options = new("-o")
     {

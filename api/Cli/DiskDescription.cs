@@ -2,6 +2,7 @@ using System.Text.Json;
 using Registry.Engine.Crypto;
 using Registry.Engine.Disks;
 using Registry.Engine.Qcow2;
+using Registry.Engine.Vmdk;
 
 namespace Registry.Api.Cli;
 
@@ -14,6 +15,7 @@ internal sealed class DiskDescription
     private readonly string _format;
     private readonly long _virtualSize;
     private readonly long _allocated;
+    private readonly long? _clusterSize;
     private QcowSnapshots _snapshots = new([], 0);
 
     private DiskDescription(DiskFile disk, string path)
@@ -23,6 +25,12 @@ internal sealed class DiskDescription
         _virtualSize = disk.Image.VirtualSize;
         _allocated = disk.Bytes.AllocatedBytes();
         _image = disk.Image as QcowImage;
+        _clusterSize = disk.Image switch
+        {
+            QcowImage image => image.ClusterSize,
+            BlockImage image => image.BlockBytes,
+            _ => null,
+        };
     }
 
     /// <summary>The backing file's format as the image has it.</summary>
@@ -33,11 +41,18 @@ internal sealed class DiskDescription
 
     private bool IsEncrypted => _image?.Header.CryptMethod is > 0;
 
+    private bool IsDirty => _image?.Header.Incompatible.HasFlag(QcowIncompatible.Dirty) ?? false;
+
     /// <summary>Asks an open disk.</summary>
     public static async Task<DiskDescription> ReadAsync(
         DiskFile disk, string path, CancellationToken cancellationToken)
     {
         var result = new DiskDescription(disk, path);
+        if (disk.Image is VmdkImage vmdk)
+        {
+            result._specifics.AddRange(Specifics(vmdk, path));
+        }
+
         if (result._image is not { } image)
         {
             return result;
@@ -63,15 +78,10 @@ internal sealed class DiskDescription
         Console.WriteLine($"file format: {_format}");
         Console.WriteLine($"virtual size: {Sizes.Show(_virtualSize)} ({_virtualSize} bytes)");
         Console.WriteLine($"disk size: {Sizes.Show(_allocated)}");
-        if (_image is null)
-        {
-            return;
-        }
-
         Console.Write(IsEncrypted ? "encrypted: yes\n" : "");
-        Console.WriteLine($"cluster_size: {_image.ClusterSize}");
-        Console.Write(_image.Header.Incompatible.HasFlag(QcowIncompatible.Dirty) ? "cleanly shut down: no\n" : "");
-        if (_image.Extensions.BackingName is { } name)
+        Console.Write(_clusterSize is null ? "" : $"cluster_size: {_clusterSize}\n");
+        Console.Write(IsDirty ? "cleanly shut down: no\n" : "");
+        if (_image?.Extensions.BackingName is { } name)
         {
             var actual = name == FullBackingName ? "" : $" (actual path: {FullBackingName})";
             Console.WriteLine($"backing file: {name}{actual}");
@@ -79,8 +89,11 @@ internal sealed class DiskDescription
         }
 
         DiskSnapshotCommand.Write(_snapshots.Items);
-        Console.WriteLine("Format specific information:");
-        WriteHuman(_specifics, 4);
+        if (_specifics.Count > 0)
+        {
+            Console.WriteLine("Format specific information:");
+            WriteHuman(_specifics, 4);
+        }
     }
 
     /// <summary>Prints it for scripts.</summary>
@@ -95,14 +108,14 @@ internal sealed class DiskDescription
         WriteSnapshots(json);
         json.WriteNumber("virtual-size", _virtualSize);
         json.WriteString("filename", _path);
-        if (_image is not null)
+        if (_clusterSize is { } clusterSize)
         {
-            json.WriteNumber("cluster-size", _image.ClusterSize);
+            json.WriteNumber("cluster-size", clusterSize);
         }
 
         json.WriteString("format", _format);
         json.WriteNumber("actual-size", _allocated);
-        if (_image is not null)
+        if (_specifics.Count > 0)
         {
             json.WriteStartObject("format-specific");
             json.WriteString("type", _format);
@@ -122,7 +135,7 @@ internal sealed class DiskDescription
             json.WriteString("backing-filename", _image!.Extensions.BackingName);
         }
 
-        json.WriteBoolean("dirty-flag", _image?.Header.Incompatible.HasFlag(QcowIncompatible.Dirty) ?? false);
+        json.WriteBoolean("dirty-flag", IsDirty);
         json.WriteEndObject();
     }
 
@@ -163,6 +176,23 @@ internal sealed class DiskDescription
             yield return ("corrupt", header.Incompatible.HasFlag(QcowIncompatible.Corrupt));
             yield return ("extended-l2", header.Incompatible.HasFlag(QcowIncompatible.ExtendedL2));
         }
+    }
+
+    private static IEnumerable<(string Name, object Value)> Specifics(VmdkImage image, string path)
+    {
+        yield return ("cid", (long)image.ContentId);
+        yield return ("parent-cid", (long)image.ParentContentId);
+        yield return ("create-type", image.CreateType);
+        var extent = new List<(string, object)>
+        {
+            ("virtual-size", image.VirtualSize), ("filename", path), ("cluster-size", image.BlockBytes), ("format", ""),
+        };
+        if (image.IsCompressed)
+        {
+            extent.Insert(0, ("compressed", true));
+        }
+
+        yield return ("extents", new List<object> { extent });
     }
 
     private static object Bitmap(QcowBitmap bitmap)

@@ -37,13 +37,14 @@ internal sealed class DiskEdit : IAsyncDisposable
         var bytes = FileBytes.OpenWrite(path, isShared);
         try
         {
-            var isQcow = format is null
-                ? await DiskImages.DetectAsync(bytes, cancellationToken) == DiskFormat.Qcow2
-                : format == "qcow2";
-            return new DiskEdit(
-                bytes,
-                isQcow ? await QcowDisk.OpenAsync(
-                    bytes, Options(path, passphraseFile), cancellationToken) : new RawDisk(bytes));
+            var kind = DiskFile.FormatOf(format) ?? await DiskImages.DetectAsync(bytes, cancellationToken);
+            return new DiskEdit(bytes, kind switch
+            {
+                DiskFormat.Qcow2 => await QcowDisk.OpenAsync(bytes, Options(path, passphraseFile), cancellationToken),
+                DiskFormat.Raw => new RawDisk(bytes),
+                _ => throw new CommandException(
+                    $"'{path}' is of format {DiskFile.NameOf(kind)}, which is not written."),
+            });
         }
         catch
         {

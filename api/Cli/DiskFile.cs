@@ -20,9 +20,33 @@ internal sealed class DiskFile : IAsyncDisposable
     public static Option<string?> FormatOption(string name, string description)
     {
         var option = new Option<string?>(name) { Description = description };
+        option.AcceptOnlyFromAmong("raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi");
+        return option;
+    }
+
+    /// <summary>The option that names the format of a file that is made.</summary>
+    public static Option<string?> TargetFormatOption(string name, string description)
+    {
+        var option = new Option<string?>(name) { Description = description };
         option.AcceptOnlyFromAmong("raw", "qcow2");
         return option;
     }
+
+    /// <summary>The format that one of qemu-img's names stands for; null for none.</summary>
+    public static DiskFormat? FormatOf(string? name) => name switch
+    {
+        null => null,
+        "qcow2" => DiskFormat.Qcow2,
+        "vmdk" => DiskFormat.Vmdk,
+        "vpc" => DiskFormat.Vhd,
+        "vhdx" => DiskFormat.Vhdx,
+        "vdi" => DiskFormat.Vdi,
+        _ => DiskFormat.Raw,
+    };
+
+    /// <summary>What qemu-img calls a format.</summary>
+    public static string NameOf(DiskFormat format) =>
+        format == DiskFormat.Vhd ? "vpc" : FormatNames.Of(format);
 
     /// <summary>The option that names a file with the passphrase of encrypted disks.</summary>
     public static Option<string?> PassphraseOption() => new("--passphrase-file")
@@ -60,12 +84,7 @@ internal sealed class DiskFile : IAsyncDisposable
         var bytes = FileBytes.OpenRead(path);
         try
         {
-            var kind = format switch
-            {
-                null => await DiskImages.DetectAsync(bytes, cancellationToken),
-                "qcow2" => DiskFormat.Qcow2,
-                _ => DiskFormat.Raw,
-            };
+            var kind = FormatOf(format) ?? await DiskImages.DetectAsync(bytes, cancellationToken);
             return new DiskFile(bytes, await DiskImages.OpenAsync(bytes, kind, options, cancellationToken));
         }
         catch
@@ -83,7 +102,7 @@ internal sealed class DiskFile : IAsyncDisposable
     }
 
     /// <summary>The disk's format as users write it.</summary>
-    public string FormatName => FormatNames.Of(Image.Format);
+    public string FormatName => NameOf(Image.Format);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

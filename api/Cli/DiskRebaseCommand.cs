@@ -11,7 +11,7 @@ internal static class DiskRebaseCommand
     {
         var file = new Argument<string>("FILE") { Description = "The overlay, a qcow2 image" };
         var backing = new Option<string>("-b") { Description = "The new backing file; \"\" for none", Required = true };
-        var backingFormat = DiskFile.FormatOption("-F", "Its format");
+        var backingFormat = DiskFile.TargetFormatOption("-F", "Its format");
         var format = DiskFile.FormatOption("-f", "Format of FILE [found out]");
         var unsafely = new Option<bool>("-u")
         {

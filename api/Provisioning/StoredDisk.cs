@@ -4,6 +4,8 @@ using Registry.Api.Metrics;
 using Registry.Api.Stores;
 using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+using Registry.Engine.Vhd;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
@@ -33,7 +35,7 @@ internal sealed class StoredDisk : IAsyncDisposable
         try
         {
             var source = new BlobByteSource(blob);
-            var disk = blob.MapLength > 0 && format == DiskFormat.Qcow2
+            var disk = blob.MapLength > 0 && format != DiskFormat.Raw
                 ? (DiskImage)await MappedImage.OpenAsync(new BlobMapSource(blob), source, cancellationToken)
                 : await DiskImages.OpenAsync(source, format, DiskOpenOptions.Strict, cancellationToken);
             return new StoredDisk(blob, disk, metrics);
@@ -58,13 +60,13 @@ internal sealed class StoredDisk : IAsyncDisposable
                 "size_too_small");
 
     /// <summary>Checks every reference in an upload that is not committed yet, and keeps its allocation map in the
-    /// blob's index. Raw content needs no map: the index knows its zeroes.</summary>
+    /// blob's index. Raw content, a fixed VHD's too, needs no map: the index knows its zeroes.</summary>
     /// <returns>The disk's virtual size in bytes; null where the engine does not read the format.</returns>
     /// <exception cref="RegistryException">ImageRejected, with the engine's reason.</exception>
     public static async ValueTask<long?> IndexAsync(
         IBlobWriter writer, BlobIndexWriter index, DiskFormat format, CancellationToken cancellationToken)
     {
-        if (format != DiskFormat.Qcow2)
+        if (!FormatNames.IsContainer(format))
         {
             return null;
         }
@@ -74,7 +76,11 @@ internal sealed class StoredDisk : IAsyncDisposable
         {
             await using var disk = await DiskImages.OpenAsync(
                 source, format, DiskOpenOptions.Strict, cancellationToken);
-            await AllocationMapWriter.WriteAsync(disk, index.AppendMapAsync, cancellationToken);
+            if (disk is not VhdFixedImage)
+            {
+                await AllocationMapWriter.WriteAsync(disk, index.AppendMapAsync, cancellationToken);
+            }
+
             return disk.VirtualSize;
         }
         catch (ImageFormatException e)
@@ -94,6 +100,10 @@ internal sealed class StoredDisk : IAsyncDisposable
     private static DiskFormat FormatOf(Image image) => (image.ContainerFormat, image.DiskFormat) switch
     {
         ("bare", "qcow2") => DiskFormat.Qcow2,
+        ("bare", "vmdk") => DiskFormat.Vmdk,
+        ("bare", "vhd") => DiskFormat.Vhd,
+        ("bare", "vhdx") => DiskFormat.Vhdx,
+        ("bare", "vdi") => DiskFormat.Vdi,
         ("bare", "raw" or "iso") or ("ami" or "ari" or "aki", _) => DiskFormat.Raw,
         _ => throw new RegistryException(
             ErrorCode.BadRequest,

@@ -24,6 +24,10 @@ public static class FuzzTargets
             ["read"] = ReadAsync,
             ["check"] = CheckAsync,
             ["inspect"] = InspectAsync,
+            ["vmdk"] = input => DiskAsync(DiskFormat.Vmdk, input),
+            ["vhd"] = input => DiskAsync(DiskFormat.Vhd, input),
+            ["vhdx"] = input => DiskAsync(DiskFormat.Vhdx, input),
+            ["vdi"] = input => DiskAsync(DiskFormat.Vdi, input),
         };
 
     /// <summary>Runs a target on an input and holds it to its budget of CPU time and memory.</summary>
@@ -67,6 +71,13 @@ public static class FuzzTargets
         var source = new FuzzBytes(input);
         await using var image = await QcowImage.OpenAsync(
             source, new DiskOpenOptions { Limits = Limits.Local }, CancellationToken.None);
+        await ReadAsync(image);
+    }
+
+    /// <summary>Maps a disk and reads some of it.</summary>
+    /// <exception cref="InvalidOperationException">The map has a gap.</exception>
+    public static async Task ReadAsync(DiskImage image)
+    {
         var buffer = new byte[64 << 10];
         var budget = ReadBytes;
         var position = 0L;
@@ -90,6 +101,39 @@ public static class FuzzTargets
             {
                 break;
             }
+        }
+    }
+
+    /// <summary>The packed file as it is and with its checksums made right, as the server opens it and as the command
+    /// line does.</summary>
+    private static async Task DiskAsync(DiskFormat format, byte[] input)
+    {
+        var file = SparseBytes.Unpack(input);
+        for (var round = 0; round < 2; round++)
+        {
+            foreach (var limits in new[] { Limits.Strict, Limits.Local })
+            {
+                try
+                {
+                    await using var image = await DiskImages.OpenAsync(
+                        file, format, new DiskOpenOptions { Limits = limits }, CancellationToken.None);
+                    await ReadAsync(image);
+                    await foreach (var run in image.StatusAsync(
+                        0, Math.Min(image.VirtualSize, 1 << 30), CancellationToken.None))
+                    {
+                        if (run.Length <= 0)
+                        {
+                            throw new InvalidOperationException("A run of the status is empty.");
+                        }
+                    }
+                }
+                catch (ImageFormatException)
+                {
+                    // Refused by name; the other openings may not be.
+                }
+            }
+
+            file.RepairChecksums();
         }
     }
 

@@ -25,5 +25,13 @@ if (args is ["once", var name, .. var files])
     return 0;
 }
 
-Console.Error.WriteLine("usage: Registry.Fuzz fuzz TARGET | once TARGET FILE...   (read, check, inspect)");
+// pack FILE SEED           a disk image as an input of the targets vmdk, vhd, vhdx and vdi
+if (args is ["pack", var image, var seed])
+{
+    await File.WriteAllBytesAsync(seed, SparseBytes.Pack(await File.ReadAllBytesAsync(image)));
+    return 0;
+}
+
+Console.Error.WriteLine(
+    $"usage: Registry.Fuzz fuzz TARGET | once TARGET FILE... | pack FILE SEED   ({string.Join(", ", FuzzTargets.ByName.Keys)})");
 return 64;

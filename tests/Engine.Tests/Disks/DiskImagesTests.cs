@@ -1,4 +1,5 @@
 using Registry.Engine.Disks;
+using Registry.Engine.Tests.Inspect;
 using Registry.Engine.Tests.Oracle;
 
 namespace Registry.Engine.Tests.Disks;
@@ -45,5 +46,43 @@ public sealed class DiskImagesTests
     [Fact]
     public async Task A_format_without_a_reader_is_refused_by_name() =>
         Assert.Equal(FormatError.UnsupportedFeature, await Disk.Refusal(async () => await DiskImages.OpenAsync(
-            new MemoryBytes(new byte[512]), DiskFormat.Vhdx, DiskOpenOptions.Strict, Disk.Stop)));
+            new MemoryBytes(new byte[512]), DiskFormat.Qed, DiskOpenOptions.Strict, Disk.Stop)));
+
+    [Theory]
+    [InlineData(DiskFormat.Vmdk)]
+    [InlineData(DiskFormat.Vhd)]
+    [InlineData(DiskFormat.Vhdx)]
+    [InlineData(DiskFormat.Vdi)]
+    public async Task A_file_of_another_format_is_refused(DiskFormat format) =>
+        Assert.Equal(FormatError.BadMagic, await Disk.Refusal(async () => await DiskImages.OpenAsync(
+            new MemoryBytes(new byte[1 << 20]), format, DiskOpenOptions.Strict, Disk.Stop)));
+
+    [Fact]
+    public async Task A_fixed_vhd_is_known_by_its_end_and_a_plain_disk_with_half_a_footer_is_not()
+    {
+        var file = new VhdBytes { DiskType = 2, DiskBytes = 4096, Content = new byte[4096] }.ToBytes();
+        Assert.Equal(DiskFormat.Vhd, await DiskImages.DetectAsync(new MemoryBytes(file), Disk.Stop));
+        Assert.Equal(DiskFormat.Raw, await DiskImages.DetectAsync(new MemoryBytes(file[512..]), Disk.Stop));
+        file[^1] = 1; // the checksum is wrong now
+        Assert.Equal(DiskFormat.Raw, await DiskImages.DetectAsync(new MemoryBytes(file), Disk.Stop));
+    }
+
+    [Theory]
+    [InlineData("vpc ", 100, 100L * 4 * 17 * 512)] // Virtual PC goes by the geometry
+    [InlineData("win ", 100, 4 << 20)]             // Hyper-V by the size
+    [InlineData("tap\0", 100, 4 << 20)]
+    [InlineData("vpc ", 0, 4 << 20)]
+    public async Task Who_made_a_vhd_decides_how_large_it_is(string creator, int cylinders, long size)
+    {
+        var file = new VhdBytes { Creator = creator, Cylinders = (ushort)cylinders }.ToBytes();
+        await using var image = await DiskImages.OpenAsync(
+            new MemoryBytes(file), DiskFormat.Vhd, DiskOpenOptions.Strict, Disk.Stop);
+        Assert.Equal(size, image.VirtualSize);
+    }
+
+    [Fact]
+    public async Task A_vhd_whose_geometry_is_larger_than_its_size_is_refused() =>
+        Assert.Equal(FormatError.InvalidHeader, await Disk.Refusal(async () => await DiskImages.OpenAsync(
+            new MemoryBytes(new VhdBytes { Creator = "vpc ", Cylinders = 500 }.ToBytes()), DiskFormat.Vhd,
+            DiskOpenOptions.Strict, Disk.Stop)));
 }

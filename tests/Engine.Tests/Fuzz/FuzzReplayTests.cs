@@ -1,3 +1,4 @@
+using Registry.Engine.Disks;
 using Registry.Fuzz;
 
 namespace Registry.Engine.Tests.Fuzz;
@@ -14,9 +15,13 @@ public sealed class FuzzReplayTests
     [MemberData(nameof(Targets))]
     public async Task Seeds_end_within_the_budget_and_only_as_they_may(string target)
     {
-        var seeds = Directory.GetFiles(RepositoryTree.File("tests/Fuzz/seeds"));
+        string[] seeds =
+        [
+            .. Directory.GetFiles(RepositoryTree.File("tests/Fuzz/seeds")),
+            .. Directory.GetFiles(RepositoryTree.File("tests/Fuzz/disk-seeds"), "*", SearchOption.AllDirectories),
+        ];
 
-        Assert.True(seeds.Length >= 20, $"only {seeds.Length} seeds");
+        Assert.True(seeds.Length >= 30, $"only {seeds.Length} seeds");
         foreach (var seed in seeds)
         {
             var input = await File.ReadAllBytesAsync(seed, TestContext.Current.CancellationToken);
@@ -24,6 +29,26 @@ public sealed class FuzzReplayTests
             for (var cut = 1; cut < input.Length; cut += Math.Max(1, input.Length / 16))
             {
                 await FuzzTargets.RunAsync(target, input[..cut], Patience);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("vmdk", DiskFormat.Vmdk)]
+    [InlineData("vhd", DiskFormat.Vhd)]
+    [InlineData("vhdx", DiskFormat.Vhdx)]
+    [InlineData("vdi", DiskFormat.Vdi)]
+    public async Task Packed_seeds_are_sound_disks(string target, DiskFormat format)
+    {
+        foreach (var seed in Directory.GetFiles(RepositoryTree.File($"tests/Fuzz/disk-seeds/{target}")))
+        {
+            // What the fuzzer found may be spoilt; what qemu made is named by what it is.
+            if (Path.GetExtension(seed) == ".packed")
+            {
+                var file = SparseBytes.Unpack(await File.ReadAllBytesAsync(seed, TestContext.Current.CancellationToken));
+                await using var image = await DiskImages.OpenAsync(
+                    file, format, DiskOpenOptions.Strict, TestContext.Current.CancellationToken);
+                await FuzzTargets.ReadAsync(image);
             }
         }
     }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 
 namespace Registry.Engine.Tests.Inspect;
 
@@ -11,6 +12,11 @@ internal sealed record VhdBytes
     public ulong TableOffset { get; init; } = 1536;
     public uint Entries { get; init; } = 2;
     public uint BlockBytes { get; init; } = 2 << 20;
+    public string Creator { get; init; } = "\0\0\0\0";
+
+    /// <summary>Of 4 heads and 17 sectors.</summary>
+    public ushort Cylinders { get; init; }
+
     public bool GoodChecksum { get; init; } = true;
     public bool HasEndFooter { get; init; } = true;
 
@@ -45,6 +51,9 @@ internal sealed record VhdBytes
         BinaryPrimitives.WriteUInt64BigEndian(footer.AsSpan(16), DiskType == 2 ? ulong.MaxValue : DataOffset);
         BinaryPrimitives.WriteUInt64BigEndian(footer.AsSpan(40), DiskBytes);         // original size
         BinaryPrimitives.WriteUInt64BigEndian(footer.AsSpan(48), DiskBytes);         // current size
+        Encoding.ASCII.GetBytes(Creator).CopyTo(footer, 28);
+        BinaryPrimitives.WriteUInt16BigEndian(footer.AsSpan(56), Cylinders);
+        (footer[58], footer[59]) = (4, 17);
         BinaryPrimitives.WriteUInt32BigEndian(footer.AsSpan(60), DiskType);
         WriteChecksum(footer, 64);
         return footer;
