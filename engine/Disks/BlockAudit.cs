@@ -15,28 +15,22 @@ internal sealed class BlockAudit
     private readonly uint[]?[] pages;
     private readonly ByteStarts compressed;
     private readonly List<FileRange> metadata = [];
+    private readonly TableRanges tables;
 
     /// <param name="fileLength">Bytes of the file, at least 1.</param>
     /// <param name="blockBytes">Guest bytes of a block.</param>
     /// <param name="leadBytes">Bytes that belong to a block and lie in front of its content.</param>
-    /// <param name="metadata">Where the image's own structures are; what is outside the file is left alone.</param>
-    public BlockAudit(long fileLength, long blockBytes, long leadBytes, IEnumerable<FileRange> metadata)
+    /// <param name="metadata">Where the image's own structures are: a few.</param>
+    /// <param name="tables">Where more of them are: many, all of one size.</param>
+    public BlockAudit(
+        long fileLength, long blockBytes, long leadBytes, IEnumerable<FileRange> metadata, TableRanges tables = default)
     {
+        this.tables = tables;
         this.leadBytes = leadBytes;
         this.blockBytes = blockBytes + leadBytes;
         pages = new uint[]?[(fileLength / this.blockBytes / PageCells) + 1];
         compressed = new ByteStarts(fileLength);
-        foreach (var range in metadata.Where(range => range.End > range.Start).OrderBy(range => range.Start))
-        {
-            if (this.metadata.Count > 0 && range.Start <= this.metadata[^1].End)
-            {
-                this.metadata[^1] = this.metadata[^1] with { End = Math.Max(range.End, this.metadata[^1].End) };
-            }
-            else
-            {
-                this.metadata.Add(range);
-            }
-        }
+        this.metadata.AddRange(metadata);
     }
 
     /// <summary>Marks one block; what is not stored is left alone.</summary>
@@ -76,24 +70,8 @@ internal sealed class BlockAudit
         }
     }
 
-    private bool IsOnMetadata(long start, long end)
-    {
-        var (low, high) = (0, metadata.Count);
-        while (low < high)
-        {
-            var middle = (low + high) / 2;
-            if (metadata[middle].End <= start)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        return low < metadata.Count && metadata[low].Start < end;
-    }
+    private bool IsOnMetadata(long start, long end) =>
+        metadata.Exists(range => range.Start < end && range.End > start) || tables.Overlap(start, end);
 
     /// <summary>Notes where a block starts, unless one starts less than a block before or behind.</summary>
     private bool TryMarkPlain(long offset)
@@ -122,3 +100,30 @@ internal sealed class BlockAudit
 /// <param name="Start">First byte.</param>
 /// <param name="End">First byte after it.</param>
 internal readonly record struct FileRange(long Start, long End);
+
+/// <summary>Tables of one size, many of them.</summary>
+/// <param name="Sectors">First sector of each, ascending.</param>
+/// <param name="Bytes">Bytes of each.</param>
+internal readonly record struct TableRanges(uint[]? Sectors, int Bytes)
+{
+    private const long SectorBytes = 512;
+
+    /// <summary>Whether one of them lies on a run of the file's bytes.</summary>
+    public bool Overlap(long start, long end)
+    {
+        if (Sectors is null)
+        {
+            return false;
+        }
+
+        // The first one that ends behind the start.
+        var (low, high) = (0, Sectors.Length);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            (low, high) = (Sectors[middle] * SectorBytes) + Bytes <= start ? (middle + 1, high) : (low, middle);
+        }
+
+        return low < Sectors.Length && Sectors[low] * SectorBytes < end;
+    }
+}

@@ -64,13 +64,13 @@ public sealed partial class VmdkImage
     {
         var overhead = Math.Max((long)header.OverheadSectors, 1 + (long)header.DescriptorSectors);
         var start = (long)header.DirectoryOffset * VmdkHeader.SectorBytes;
-        var tables = sortedTables.Select(table => (long)table * VmdkHeader.SectorBytes);
-        return new BlockAudit(Source.Length, BlockBytes, leadBytes: 0,
+        FileRange[] metadata =
         [
             new FileRange(0, overhead * VmdkHeader.SectorBytes),
             new FileRange(start, start + (long)header.DirectoryBytes),
-            .. tables.Select(table => new FileRange(table, table + TableBytes)),
-        ]);
+        ];
+        return new BlockAudit(
+            Source.Length, BlockBytes, leadBytes: 0, metadata, new TableRanges(sortedTables, TableBytes));
     }
 
     /// <summary>The grain tables by their places. None may lie on another, so that what a listing costs is bounded by

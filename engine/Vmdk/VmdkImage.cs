@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Buffers.Binary;
 using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
 
@@ -11,6 +13,11 @@ public sealed partial class VmdkImage : BlockImage
 {
     // QEMU takes any size; every program writes 64 KiB.
     private const long MaxCompressedGrainBytes = 2 << 20;
+
+    private const int ChunkBytes = 64 << 10;
+
+    // One read for each table: what a listing costs must not follow from tables of a few bytes. All programs write 512.
+    private const int MinTableEntries = 128;
 
     private readonly VmdkHeader header;
     private readonly VmdkDescriptor descriptor;
@@ -89,6 +96,13 @@ public sealed partial class VmdkImage : BlockImage
                 FormatError.UnsupportedFeature, "Compressed VMDK grains of more than 2 MiB are not supported.", 20);
         }
 
+        if (header.TableEntries < MinTableEntries)
+        {
+            throw new ImageFormatException(
+                FormatError.UnsupportedFeature,
+                $"VMDK grain tables of {header.TableEntries} entries are not supported.", 44);
+        }
+
         header.RequireDirectoryInside(source.Length);
         var directory = await ReadDirectoryAsync(source, header, cancellationToken).ConfigureAwait(false);
         return new VmdkImage(source, options.Limits, header, descriptor, directory);
@@ -116,22 +130,32 @@ public sealed partial class VmdkImage : BlockImage
     private static async ValueTask<uint[]> ReadDirectoryAsync(
         IByteSource source, VmdkHeader header, CancellationToken cancellationToken)
     {
-        const int ChunkBytes = 64 << 10;
         var directory = new uint[header.DirectoryBytes / sizeof(uint)];
         var position = (long)header.DirectoryOffset * VmdkHeader.SectorBytes;
-        for (var filled = 0; filled < directory.Length;)
+        var buffer = ArrayPool<byte>.Shared.Rent(ChunkBytes);
+        try
         {
-            var length = Math.Min(ChunkBytes, (directory.Length - filled) * sizeof(uint));
-            var chunk = await FileHead.ReadAsync(source, position, length, "VMDK grain directory", cancellationToken)
-                .ConfigureAwait(false);
-            for (var i = 0; i < length; i += sizeof(uint))
+            for (var filled = 0; filled < directory.Length;)
             {
-                directory[filled++] = System.Buffers.Binary.BinaryPrimitives.ReadUInt32LittleEndian(chunk.AsSpan(i));
+                var chunk = buffer.AsMemory(0, Math.Min(ChunkBytes, (directory.Length - filled) * sizeof(uint)));
+                if (await source.ReadAsync(position, chunk, cancellationToken).ConfigureAwait(false) < chunk.Length)
+                {
+                    throw new EndOfStreamException("The image's bytes end inside its grain directory.");
+                }
+
+                for (var i = 0; i < chunk.Length; i += sizeof(uint))
+                {
+                    directory[filled++] = BinaryPrimitives.ReadUInt32LittleEndian(chunk.Span[i..]);
+                }
+
+                position += chunk.Length;
             }
 
-            position += length;
+            return directory;
         }
-
-        return directory;
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 }

@@ -87,7 +87,7 @@ public sealed class PokedImageTests
         }
     }
 
-    private static async Task<byte[]> MakeAsync(TempDirectory directory, string format, string options)
+    internal static async Task<byte[]> MakeAsync(TempDirectory directory, string format, string options)
     {
         var disk = new byte[DiskBytes];
         var random = new Random(3);
