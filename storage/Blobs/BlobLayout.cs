@@ -7,22 +7,29 @@ namespace Registry.Storage.Blobs;
 /// <code>
 /// directory store                                  bucket
 ///
-/// {root}/                      mode 0700           {prefix}/
+/// {root}/                      mode 0700           {prefix}
 ///   .uploads/                  half-written          {image id}/
 ///     {image id}.{generation}/                         {generation}/
-///       data                   sparse, grows             data.{n}       fixed-size segments
-///       index                                            index.{n}
-///   {image id}/
-///     {generation}/            appears whole, by one rename; never changes after
-///       data                   mode 0600
-///       index
+///       data                   sparse, grows             upload    empty; there while the blob is being written
+///       index                                            data.{n}  segments of one size, the last may be shorter
+///   {image id}/                                          index.{n}
+///     {generation}/            appears whole, by one     blob      lengths and segment sizes; written last: with it
+///       data                   rename, never changes               the blob is there, without it there is none.
+///       index                  after; mode 0600                    Goes first when a blob is deleted
 /// </code>
+/// Numbers count from 0, in decimal. An http store is read in either layout.
 /// The generation is in every name, so an upload that was fenced off writes beside the winner, never over it.
 /// </remarks>
 public static class BlobLayout
 {
     /// <summary>Name of the directory of half-written blobs. No image id can collide with it.</summary>
     internal const string Uploads = ".uploads";
+
+    /// <summary>Object that says that a blob is complete, and how long it is: see <see cref="SegmentedBlob"/>.</summary>
+    internal const string Record = "blob";
+
+    /// <summary>Object that is there from the start of an upload to its commit.</summary>
+    internal const string Upload = "upload";
 
     private const int IdLength = 36;
 
@@ -65,6 +72,31 @@ public static class BlobLayout
     /// <summary>Directory of a half-written blob.</summary>
     internal static string UploadDirectory(string root, BlobKey key) =>
         Path.Combine(root, Uploads, $"{Checked(key).ImageId}.{Number(key.Generation)}");
+
+    /// <summary>What the names of all of a blob's objects begin with.</summary>
+    internal static string ObjectPrefix(string prefix, BlobKey key) =>
+        $"{prefix}{Checked(key).ImageId}/{Number(key.Generation)}/";
+
+    /// <summary>Name of a segment's object, after <see cref="ObjectPrefix"/>.</summary>
+    internal static string SegmentName(BlobPart part, long number) => $"{FileName(part)}.{Number(number)}";
+
+    /// <summary>Reads the name of an object back.</summary>
+    /// <param name="name">The name, without the store's prefix.</param>
+    /// <param name="key">The blob it belongs to.</param>
+    /// <param name="rest">What it is in the blob, such as <c>data.0</c>.</param>
+    internal static bool TryParseObject(string name, out BlobKey key, out string rest)
+    {
+        rest = "";
+        key = default;
+        var parts = name.Split('/');
+        if (parts.Length != 3 || !TryParse(parts[0], parts[1], out key))
+        {
+            return false;
+        }
+
+        rest = parts[2];
+        return true;
+    }
 
     /// <summary>Reads the name of a half-written blob's directory back.</summary>
     internal static bool TryParseUpload(string name, out BlobKey key)

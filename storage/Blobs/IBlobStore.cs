@@ -74,7 +74,3 @@ public sealed class BlobCorruptException(BlobKey key, BlobPart part, long offset
     /// <summary>Where in the part the damaged stretch begins, in bytes.</summary>
     public long Offset { get; } = offset;
 }
-
-/// <summary>The store has no room left.</summary>
-public sealed class StoreFullException(string store, Exception? inner = null)
-    : IOException($"Store '{store}' is full.", inner);

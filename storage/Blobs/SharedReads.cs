@@ -40,6 +40,18 @@ internal sealed class SharedReads<TKey, TValue>(int capacity)
         return source.Task.WaitAsync(cancellationToken);
     }
 
+    /// <summary>Forgets a result: the next who asks reads anew.</summary>
+    public void Drop(TKey key)
+    {
+        lock (_lock)
+        {
+            if (_byKey.Remove(key, out var known))
+            {
+                _lastUsedFirst.Remove(known);
+            }
+        }
+    }
+
     private async Task RunAsync(TKey key, Func<TKey, Task<TValue>> read, TaskCompletionSource<TValue> source)
     {
         try

@@ -8,10 +8,22 @@ using Registry.Support;
 
 namespace Registry.Storage.Tests.Blobs;
 
-public sealed class SqliteBlobReaperTests(TestDatabases databases) : BlobReaperContract(databases, DatabaseKind.Sqlite);
+public sealed class SqliteBlobReaperTests(TestDatabases databases) : BlobReaperContract(databases, DatabaseKind.Sqlite)
+{
+    private readonly TempDirectory _directory = new();
 
-public sealed class PostgresBlobReaperTests(TestDatabases databases)
-    : BlobReaperContract(databases, DatabaseKind.Postgres);
+    protected override Task<IBlobStore> OpenAsync(string id) =>
+        Task.FromResult<IBlobStore>(
+            new DirectoryBlobStore(id, _directory.File(id), NullLogger<DirectoryBlobStore>.Instance));
+
+    protected override void Close() => _directory.Dispose();
+}
+
+public sealed class PostgresBlobReaperTests(TestDatabases databases, TestS3 s3)
+    : BlobReaperContract(databases, DatabaseKind.Postgres)
+{
+    protected override async Task<IBlobStore> OpenAsync(string id) => await s3.OpenStoreAsync(id);
+}
 
 public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind kind) : DatabaseContract(databases, kind)
 {
@@ -21,8 +33,8 @@ public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task What_nothing_refers_to_goes_and_nothing_else()
     {
-        using var directory = new TempDirectory();
-        using var store = new DirectoryBlobStore("s1", directory.Path, NullLogger<DirectoryBlobStore>.Instance);
+        var store = await OpenAsync("s1");
+        using var closing = (IDisposable)store;
         var active = await UploadAsync(store, commit: true);
         var deleted = await UploadAsync(store, commit: true);
         var uploading = await UploadAsync(store, commit: false);
@@ -51,12 +63,14 @@ public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task A_blob_of_the_same_name_in_another_store_is_garbage()
     {
-        using var directory = new TempDirectory();
-        using var other = new DirectoryBlobStore("s2", directory.Path, NullLogger<DirectoryBlobStore>.Instance);
+        var other = await OpenAsync("s2");
+        using var closing = (IDisposable)other;
         var intent = await UploadAsync(other, commit: true); // the intent says s1
         Database.Time.SetUtcNow(DateTimeOffset.UtcNow + (Grace * 2));
         Assert.Equal(intent.Key, Assert.Single(await Database.Reaper.ReapAsync(other, Grace, Cancellation)).Key);
     }
+
+    protected abstract Task<IBlobStore> OpenAsync(string id);
 
     private async Task<UploadIntent> UploadAsync(IBlobStore store, bool commit)
     {

@@ -155,5 +155,11 @@ public abstract class DatabaseContract(TestDatabases databases, DatabaseKind kin
         {
             await Database.DisposeAsync();
         }
+
+        Close();
+    }
+
+    protected virtual void Close()
+    {
     }
 }

@@ -1,0 +1,133 @@
+using System.Net;
+using System.Net.Http.Headers;
+
+namespace Registry.Storage.Blobs.Remote;
+
+/// <summary>Ranged reads over HTTP, taken up again where they broke off.</summary>
+internal sealed class RemoteBytes(HttpClient http, StoreCalls calls)
+{
+    /// <summary>Where an object is. Asked anew for each attempt: a signed address ages.</summary>
+    public delegate ValueTask<Uri> Locate();
+
+    /// <summary>Reads from a blob that is cut into objects.</summary>
+    /// <param name="key">The blob, for errors.</param>
+    /// <param name="blob">How it is cut.</param>
+    /// <param name="part">The part to read from.</param>
+    /// <param name="offset">Byte offset in the part.</param>
+    /// <param name="buffer">Where the bytes go.</param>
+    /// <param name="locate">Where the object of a name is, <c>data.3</c> or <c>data</c>.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>Bytes read; less than the buffer only where the part ends, or an object is shorter than it was.
+    /// </returns>
+    public async ValueTask<int> ReadAsync(
+        BlobKey key,
+        SegmentedBlob blob,
+        BlobPart part,
+        long offset,
+        Memory<byte> buffer,
+        Func<string, ValueTask<Uri>> locate,
+        CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        var wanted = (int)Math.Min(buffer.Length, Math.Max(0, blob.Length(part) - offset));
+        var segment = blob.SegmentBytes(part);
+        if (segment == 0)
+        {
+            return await ReadObjectAsync(
+                key, () => locate(BlobLayout.FileName(part)), offset, buffer[..wanted], cancellationToken)
+                .ConfigureAwait(false);
+        }
+
+        var read = 0;
+        while (read < wanted)
+        {
+            var (number, from) = Math.DivRem(offset + read, segment);
+            var length = (int)Math.Min(wanted - read, segment - from);
+            var got = await ReadObjectAsync(
+                key,
+                () => locate(BlobLayout.SegmentName(part, number)),
+                from,
+                buffer.Slice(read, length),
+                cancellationToken).ConfigureAwait(false);
+            read += got;
+            if (got < length)
+            {
+                break;
+            }
+        }
+
+        return read;
+    }
+
+    /// <summary>Reads from one object.</summary>
+    /// <returns>Bytes read; less than the buffer only where the object ends.</returns>
+    /// <exception cref="BlobNotFoundException">There is no such object.</exception>
+    /// <exception cref="StoreUnavailableException">The store failed.</exception>
+    public async Task<int> ReadObjectAsync(
+        BlobKey key, Locate locate, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        if (buffer.IsEmpty)
+        {
+            return 0;
+        }
+
+        var read = 0;
+        try
+        {
+            await calls.RunAsync(
+                "read",
+                async attempt =>
+                {
+                    using var request = new HttpRequestMessage(HttpMethod.Get, await locate().ConfigureAwait(false));
+                    request.Headers.Range = new RangeHeaderValue(offset + read, offset + buffer.Length - 1);
+                    using var response = await http
+                        .SendAsync(request, HttpCompletionOption.ResponseHeadersRead, attempt.Token)
+                        .ConfigureAwait(false);
+                    attempt.Progressed(0);
+                    RequireRange(response, offset + read);
+                    var promised = response.Content.Headers.ContentLength ?? buffer.Length - read;
+                    var end = read + (int)Math.Min(promised, buffer.Length - read);
+                    var body = await response.Content.ReadAsStreamAsync(attempt.Token).ConfigureAwait(false);
+                    await using var disposal = body.ConfigureAwait(false);
+                    while (read < end)
+                    {
+                        var got = await body.ReadAsync(buffer[read..end], attempt.Token).ConfigureAwait(false);
+                        if (got == 0)
+                        {
+                            throw new EndOfStreamException("The answer ended early.");
+                        }
+
+                        read += got;
+                        attempt.Progressed(got);
+                    }
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch (StoreStatusException refused) when (refused.IsNotFound)
+        {
+            throw new BlobNotFoundException(key);
+        }
+        catch (StoreUnavailableException unavailable) when (
+            unavailable.InnerException is StoreStatusException
+            {
+                Status: HttpStatusCode.RequestedRangeNotSatisfiable,
+            })
+        {
+            // The object ends before the range.
+        }
+
+        return read;
+    }
+
+    // A server that knows no ranges sends everything: fine from the start, useless elsewhere.
+    private static void RequireRange(HttpResponseMessage response, long offset)
+    {
+        var from = response.StatusCode == HttpStatusCode.PartialContent
+            ? response.Content.Headers.ContentRange?.From
+            : 0;
+        if (from != offset)
+        {
+            throw new StoreStatusException(HttpStatusCode.NotImplemented, "Range");
+        }
+    }
+}

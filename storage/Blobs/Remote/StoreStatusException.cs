@@ -1,0 +1,28 @@
+using System.Net;
+
+namespace Registry.Storage.Blobs.Remote;
+
+/// <summary>A distant store answered with an error. Holds no address: those may be signed.</summary>
+/// <param name="status">HTTP status.</param>
+/// <param name="code">The store's own word for it, letters and digits only; empty when it said none.</param>
+internal sealed class StoreStatusException(HttpStatusCode status, string code)
+    : IOException(code.Length > 0 ? $"answered {(int)status} {code}" : $"answered {(int)status}")
+{
+    /// <summary>HTTP status.</summary>
+    public HttpStatusCode Status { get; } = status;
+
+    /// <summary>The store's own word for it.</summary>
+    public string Code { get; } = code;
+
+    /// <summary>Whether what was asked for is not there.</summary>
+    public bool IsNotFound => Status == HttpStatusCode.NotFound && Code != "NoSuchBucket";
+
+    /// <summary>Whether the store has no room: Ceph and Amazon call it a quota, MinIO a full storage.</summary>
+    public bool IsFull =>
+        Status == HttpStatusCode.InsufficientStorage || Code is "QuotaExceeded" or "XMinioStorageFull";
+
+    /// <summary>Whether the same request may work a moment later.</summary>
+    public bool MayPass =>
+        Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests || ((int)Status >= 500 && !IsFull
+            && Status is not (HttpStatusCode.NotImplemented or HttpStatusCode.HttpVersionNotSupported));
+}

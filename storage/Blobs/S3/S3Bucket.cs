@@ -1,0 +1,193 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using Minio;
+using Minio.DataModel.Args;
+using Registry.Storage.Blobs.Remote;
+
+namespace Registry.Storage.Blobs.S3;
+
+/// <summary>An object in a bucket.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Length">Its length in bytes.</param>
+/// <param name="ModifiedAt">When it was written.</param>
+internal readonly record struct S3Object(string Name, long Length, DateTimeOffset ModifiedAt);
+
+/// <summary>One bucket. The only file that knows the Minio package: it makes and checks the bucket, lists, deletes, and
+/// signs the addresses that bytes go to and come from.</summary>
+internal sealed class S3Bucket : IDisposable
+{
+    private const int RemoveMax = 1000; // what one request may name
+    private const int SignedSeconds = 3600;
+
+    private readonly S3Options _options;
+    private readonly StoreTransport _transport;
+    private readonly StoreCalls _calls;
+    private readonly IMinioClient _client;
+
+    public S3Bucket(S3Options options, StoreCalls calls)
+    {
+        _options = options;
+        _calls = calls;
+        _transport = new StoreTransport(options.Authorities);
+        _client = new MinioClient()
+            .WithEndpoint(options.Endpoint.Authority)
+            .WithSSL(options.Endpoint.Scheme == Uri.UriSchemeHttps)
+            .WithRegion(options.Region)
+            .WithCredentials(options.AccessKey, options.SecretKey)
+            .WithHttpClient(_transport.Control)
+            .Build();
+    }
+
+    /// <summary>Sends and receives the bytes of objects.</summary>
+    public HttpClient Http => _transport.Bytes;
+
+    /// <summary>Checks that the bucket is there, or makes it where the options say so.</summary>
+    /// <exception cref="StoreUnavailableException">It is not there, or the store does not let us in.</exception>
+    public Task PrepareAsync(CancellationToken cancellationToken) =>
+        _calls.RunAsync(
+            "check the bucket",
+            async attempt =>
+            {
+                try
+                {
+                    await _client.BucketExistsAsync(
+                        new BucketExistsArgs().WithBucket(_options.Bucket), attempt.Token).ConfigureAwait(false);
+                }
+                catch (StoreStatusException refused) when (refused.Status == System.Net.HttpStatusCode.NotFound)
+                {
+                    await MakeAsync(attempt).ConfigureAwait(false);
+                }
+            },
+            cancellationToken);
+
+    /// <summary>Where an object can be read for the next hour. The address holds a signature: not for logs.</summary>
+    public async ValueTask<Uri> SignGetAsync(string name) =>
+        new(await _client.PresignedGetObjectAsync(
+            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(SignedSeconds))
+            .ConfigureAwait(false));
+
+    /// <summary>Writes an object.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="body">Makes its content, once for each attempt.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="StoreFullException">The store has no room.</exception>
+    /// <exception cref="StoreUnavailableException">The store failed.</exception>
+    public Task PutAsync(string name, Func<StoreAttempt, HttpContent> body, CancellationToken cancellationToken) =>
+        _calls.RunAsync(
+            "write",
+            async attempt =>
+            {
+                var address = await _client.PresignedPutObjectAsync(
+                    new PresignedPutObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(SignedSeconds))
+                    .ConfigureAwait(false);
+                using var request = new HttpRequestMessage(HttpMethod.Put, address) { Content = body(attempt) };
+                using var response = await Http.SendAsync(request, attempt.Token).ConfigureAwait(false);
+            },
+            cancellationToken);
+
+    /// <summary>Lists the objects whose names begin with a text, in the order of their names.</summary>
+    /// <exception cref="StoreUnavailableException">The store failed.</exception>
+    public async IAsyncEnumerable<S3Object> ListAsync(
+        string prefix, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var args = new ListObjectsArgs().WithBucket(_options.Bucket).WithPrefix(prefix).WithRecursive(true);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var items = _client.ListObjectsEnumAsync(args, stop.Token).GetAsyncEnumerator(stop.Token);
+        await using var disposal = items.ConfigureAwait(false);
+        while (true)
+        {
+            stop.CancelAfter(_options.Patience.Deadline);
+            try
+            {
+                if (!await items.MoveNextAsync().ConfigureAwait(false))
+                {
+                    break;
+                }
+            }
+            catch (Exception exception) when (
+                exception is not ArgumentException && !cancellationToken.IsCancellationRequested)
+            {
+                // Not repeated: an enumeration cannot be taken up where it broke off.
+                throw _calls.Describe(exception);
+            }
+
+            var item = items.Current;
+            stop.CancelAfter(Timeout.InfiniteTimeSpan); // the caller may take its time
+            yield return new S3Object(
+                item.Key,
+                checked((long)item.Size),
+                DateTimeOffset.Parse(item.LastModified, CultureInfo.InvariantCulture));
+        }
+    }
+
+    /// <summary>Lists all that begins with a text at once; for what is known to be few.</summary>
+    /// <inheritdoc cref="ListAsync"/>
+    public Task<List<S3Object>> ListAllAsync(string prefix, CancellationToken cancellationToken) =>
+        _calls.RunAsync(
+            "list",
+            async attempt =>
+            {
+                var args = new ListObjectsArgs().WithBucket(_options.Bucket).WithPrefix(prefix).WithRecursive(true);
+                var found = new List<S3Object>();
+                await foreach (var item in _client.ListObjectsEnumAsync(args, attempt.Token).ConfigureAwait(false))
+                {
+                    attempt.Progressed(0);
+                    found.Add(new S3Object(
+                        item.Key,
+                        checked((long)item.Size),
+                        DateTimeOffset.Parse(item.LastModified, CultureInfo.InvariantCulture)));
+                }
+
+                return found;
+            },
+            cancellationToken);
+
+    /// <summary>Removes objects; those that are not there are no error.</summary>
+    /// <exception cref="StoreUnavailableException">The store failed, or kept one.</exception>
+    public async Task RemoveAsync(IReadOnlyList<string> names, CancellationToken cancellationToken)
+    {
+        foreach (var batch in names.Chunk(RemoveMax))
+        {
+            await _calls.RunAsync(
+                "remove",
+                async attempt =>
+                {
+                    var kept = await _client.RemoveObjectsAsync(
+                        new RemoveObjectsArgs().WithBucket(_options.Bucket).WithObjects(batch), attempt.Token)
+                        .ConfigureAwait(false);
+                    var refusal = kept.FirstOrDefault(error => error.Code != "NoSuchKey");
+                    if (refusal is not null)
+                    {
+                        throw new IOException($"The store kept {kept.Count} objects: {refusal.Code}.");
+                    }
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _client.Dispose();
+        _transport.Dispose();
+    }
+
+    private async Task MakeAsync(StoreAttempt attempt)
+    {
+        if (!_options.CreateBucket)
+        {
+            throw new StoreStatusException(System.Net.HttpStatusCode.NotFound, "NoSuchBucket");
+        }
+
+        try
+        {
+            await _client.MakeBucketAsync(
+                new MakeBucketArgs().WithBucket(_options.Bucket).WithLocation(_options.Region), attempt.Token)
+                .ConfigureAwait(false);
+        }
+        catch (StoreStatusException refused) when (refused.Code == "BucketAlreadyOwnedByYou")
+        {
+            // Another replica was faster.
+        }
+    }
+}

@@ -1,0 +1,47 @@
+using System.Security.Cryptography.X509Certificates;
+using Registry.Storage.Blobs.Remote;
+
+namespace Registry.Storage.Blobs.S3;
+
+/// <summary>Where a bucket is and how it is spoken to.</summary>
+public sealed record S3Options
+{
+    /// <summary>Default of <see cref="SegmentBytes"/>.</summary>
+    public const int DefaultSegmentBytes = 32 << 20;
+
+    /// <summary>Scheme, host and port.</summary>
+    public required Uri Endpoint { get; init; }
+
+    /// <summary>Region that signatures name.</summary>
+    public required string Region { get; init; }
+
+    /// <summary>The bucket.</summary>
+    public required string Bucket { get; init; }
+
+    /// <summary>What the names of all objects begin with; empty, or with a slash at its end.</summary>
+    public string Prefix { get; init; } = "";
+
+    /// <summary>Access key.</summary>
+    public required string AccessKey { get; init; }
+
+    /// <summary>Secret key.</summary>
+    public required string SecretKey { get; init; }
+
+    /// <summary>Whether to make the bucket where there is none.</summary>
+    public bool CreateBucket { get; init; }
+
+    /// <summary>Certificates to trust instead of the system's; null for the system's.</summary>
+    public X509Certificate2Collection? Authorities { get; init; }
+
+    /// <summary>How long the store is waited for.</summary>
+    public StorePatience Patience { get; init; } = StorePatience.Default;
+
+    /// <summary>Bytes of an object of data; a multiple of 64 KiB. New blobs only: each remembers its own.</summary>
+    public int SegmentBytes { get; init; } = DefaultSegmentBytes;
+
+    /// <summary>Most segments of data that one upload holds in memory: one is filled, the others are sent.</summary>
+    public int SegmentsHeld { get; init; } = 3;
+
+    /// <summary>Says everything but the secrets.</summary>
+    public override string ToString() => $"{Endpoint} {Bucket}/{Prefix} ({Region})";
+}
