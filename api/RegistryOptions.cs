@@ -1,4 +1,5 @@
 using System.Net;
+using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api;
@@ -51,9 +52,7 @@ public sealed record RegistryOptions
         Require(Auth.Kind == "none", "Registry:Auth:Kind", Auth.Kind, "none");
         foreach (var store in Stores)
         {
-            Require(store.Id.Length > 0, "Registry:Stores:Id", store.Id, "set for every store");
-            Require(store.Kind == "directory", "Registry:Stores:Kind", store.Kind, "directory");
-            Require(store.Path.Length > 0, "Registry:Stores:Path", store.Path, "set for a directory store");
+            store.Validate();
         }
 
         Require(
@@ -62,6 +61,11 @@ public sealed record RegistryOptions
             "",
             "different for every store");
         Require(Stores.Count(s => s.Default) <= 1, "Registry:Stores:Default", "", "true for at most one store");
+        Require(
+            Stores.Count == 0 || Stores.Any(s => s.TakesUploads),
+            "Registry:Stores",
+            "read-only in all its stores",
+            "writable in one at least");
         Limits.Validate();
         Uploads.Validate();
         Jobs.Validate();
@@ -93,25 +97,6 @@ public sealed record DatabaseSection
 
     /// <summary>Connection string; for sqlite empty means registry.db in the data directory.</summary>
     public string ConnectionString { get; init; } = "";
-}
-
-/// <summary>One of Registry:Stores.</summary>
-public sealed record StoreSection
-{
-    /// <summary>The store's id, as clients name it.</summary>
-    public string Id { get; init; } = "";
-
-    /// <summary>directory.</summary>
-    public string Kind { get; init; } = "directory";
-
-    /// <summary>Whether uploads that name no store go here; the first store when none says so.</summary>
-    public bool Default { get; init; }
-
-    /// <summary>Text for people.</summary>
-    public string Description { get; init; } = "";
-
-    /// <summary>The directory.</summary>
-    public string Path { get; init; } = "";
 }
 
 /// <summary>Registry:Endpoints.</summary>

@@ -130,6 +130,7 @@ public static class RegistryServer
                     : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
             },
             new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
+        services.AddSingleton<StoreOpener>();
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
@@ -188,6 +189,7 @@ public static class RegistryServer
         v2.MapMembers();
         v2.MapTags();
         v2.MapSchemas();
+        v2.MapStores();
         app.MapGrpcService<ImagesGrpc>();
         app.MapGrpcService<ProvisioningGrpc>();
         app.MapGrpcService<JobsGrpc>();

@@ -12,6 +12,8 @@ public static class Refusals
     {
         RegistryException refusal => refusal,
         StoreFullException full => new(ErrorCode.StoreFull, full.Message),
+        StoreUnavailableException away => new(ErrorCode.StoreUnavailable, away.Message, inner: away),
+        StoreReadOnlyException fixedStore => new(ErrorCode.Gone, fixedStore.Message, "store_read_only"),
         BlobNotFoundException => new(ErrorCode.Gone, "The image's data is not in the store any more.", "data_gone"),
         DbException { IsTransient: true } => new(ErrorCode.DatabaseUnavailable, "The database does not answer."),
         BlobCorruptException corrupt => new(ErrorCode.DataCorrupt, corrupt.Message),

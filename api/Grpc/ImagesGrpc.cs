@@ -77,7 +77,7 @@ internal sealed class ImagesGrpc(
 
         var start = requestStream.Current.Start;
         var body = new GrpcUploadBody(requestStream, start.HasSize ? start.Size : null);
-        await uploads.UploadAsync(CallerOf(context), start.Id, body, context.CancellationToken);
+        await uploads.UploadAsync(CallerOf(context), start.Id, null, body, context.CancellationToken);
         return ImageMessages.From(await commands.GetAsync(CallerOf(context), start.Id, context.CancellationToken));
     }
 

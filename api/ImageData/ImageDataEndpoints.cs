@@ -35,7 +35,8 @@ public static class ImageDataEndpoints
         context.Features.Get<IHttpMinRequestBodyDataRateFeature>()!.MinDataRate =
             new MinDataRate(options.Value.Uploads.MinimumBytesPerSecond, SlowStartGrace);
         var body = new HttpUploadBody(context.Request.Body, StatedLength(context.Request));
-        await uploads.UploadAsync(Caller.Of(context), id, body, context.RequestAborted);
+        var store = context.Request.Headers["X-Image-Meta-Store"].ToString();
+        await uploads.UploadAsync(Caller.Of(context), id, store, body, context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 

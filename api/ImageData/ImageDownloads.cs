@@ -27,8 +27,7 @@ public sealed class ImageDownloads(
             return (image, null);
         }
 
-        var location = image.Locations.First();
-        return (image, await VerifiedBlob.OpenAsync(stores.Get(location.StoreId), location, cancellationToken));
+        return (image, await stores.OpenAsync(image, cancellationToken));
     }
 
     /// <summary>Refuses the bytes of a deactivated image to all but administrators.</summary>

@@ -44,17 +44,19 @@ public sealed partial class ImageUploads(
     /// <summary>Takes an upload.</summary>
     /// <param name="caller">Who uploads.</param>
     /// <param name="imageId">The image, which must be queued.</param>
+    /// <param name="storeId">The store to keep them in; null for the default.</param>
     /// <param name="body">The bytes.</param>
     /// <param name="cancellationToken">Fires when the client goes away.</param>
-    /// <exception cref="RegistryException">Refused: not found, forbidden, wrong status, formats not set, too large,
-    /// wrong length, content that is not what was declared or not safe, fenced by another upload.</exception>
+    /// <exception cref="RegistryException">Refused: not found, forbidden, wrong status, formats not set, no such
+    /// store, too large, wrong length, content that is not what was declared or not safe, fenced by another upload.</exception>
     /// <exception cref="IOException">The client went away or the store failed.</exception>
     public async Task UploadAsync(
-        Caller caller, string imageId, IUploadBody body, CancellationToken cancellationToken)
+        Caller caller, string imageId, string? storeId, IUploadBody body, CancellationToken cancellationToken)
     {
         using var span = RegistryMetrics.Traces.StartActivity("upload");
         span?.SetTag("image.id", imageId);
         await AuthoriseAsync(caller, imageId, cancellationToken);
+        var store = stores.ForUpload(storeId);
         var cap = options.Value.Limits.ImageSizeCapBytes;
         if (body.Length > cap)
         {
@@ -69,7 +71,7 @@ public sealed partial class ImageUploads(
 
         try
         {
-            await ClaimAndTakeAsync(caller, imageId, body, cap, cancellationToken);
+            await ClaimAndTakeAsync(caller, imageId, store, body, cap, cancellationToken);
         }
         finally
         {
@@ -81,11 +83,15 @@ public sealed partial class ImageUploads(
     public void Dispose() => _slots.Dispose();
 
     private async Task ClaimAndTakeAsync(
-        Caller caller, string imageId, IUploadBody body, long cap, CancellationToken cancellationToken)
+        Caller caller,
+        string imageId,
+        IBlobStore store,
+        IUploadBody body,
+        long cap,
+        CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginAsync(
-            imageId, caller.Viewer, stores.Default.Id, Instance, options.Value.Uploads.Lease, body.Length,
-            cancellationToken);
+            imageId, caller.Viewer, store.Id, Instance, options.Value.Uploads.Lease, body.Length, cancellationToken);
         var started = clock.GetTimestamp();
         metrics.UploadStarted();
         var (outcome, length) = ("failed", 0L);

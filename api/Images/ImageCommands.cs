@@ -77,15 +77,34 @@ public sealed partial class ImageCommands(
         Log.Deleted(logger, id);
         foreach (var location in freed)
         {
-            try
-            {
-                await stores.Get(location.StoreId).DeleteAsync(location.Key, CancellationToken.None);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
-            {
-                Log.LeftToReaper(logger, id, location.StoreId, e);
-            }
+            await RemoveAsync(location);
         }
+    }
+
+    /// <summary>Removes an image's bytes from one of the stores that have them.</summary>
+    /// <exception cref="RegistryException">NotFound: no such image, or the store has not got it. Conflict: no such store,
+    /// or the image is not active. Forbidden: to anybody but administrators, from a read-only store, and of the last
+    /// copy.</exception>
+    public async Task DeleteFromStoreAsync(
+        Caller caller, string id, string storeId, CancellationToken cancellationToken)
+    {
+        var store = stores.Find(storeId) ?? throw new RegistryException(
+            ErrorCode.Conflict, $"Store '{ImageRules.Shown(storeId)}' is not configured.", "unknown_store");
+        if (!caller.IsAdmin)
+        {
+            await GetAsync(caller, id, cancellationToken); // who cannot see it must not learn that it is there
+            throw new RegistryException(
+                ErrorCode.Forbidden, "You are not permitted to delete images from single stores.");
+        }
+
+        if (!store.Settings.TakesUploads)
+        {
+            throw new RegistryException(ErrorCode.Forbidden, $"Store '{storeId}' is read-only.", "store_read_only");
+        }
+
+        var location = await editor.RemoveLocationAsync(id, caller.Viewer, storeId, cancellationToken);
+        Log.Removed(logger, id, storeId);
+        await RemoveAsync(location);
     }
 
     /// <summary>Withholds an image's bytes from everybody but administrators.</summary>
@@ -117,6 +136,23 @@ public sealed partial class ImageCommands(
                 ? true
                 : throw new RegistryException(ErrorCode.NotFound, $"Image {id} has no tag '{ImageRules.Shown(tag)}'."),
             cancellationToken);
+
+    private async Task RemoveAsync(ImageLocation location)
+    {
+        if (stores.Find(location.StoreId) is { Settings.TakesUploads: false })
+        {
+            return; // what is read-only keeps what it has
+        }
+
+        try
+        {
+            await stores.Get(location.StoreId).DeleteAsync(location.Key, CancellationToken.None);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
+        {
+            Log.LeftToReaper(logger, location.ImageId, location.StoreId, e);
+        }
+    }
 
     private static bool Act(Image image, Action<Image> verb)
     {
@@ -168,5 +204,8 @@ public sealed partial class ImageCommands(
         [LoggerMessage(3, LogLevel.Warning,
             "bytes of deleted image {ImageId} in store {StoreId} are left to the reaper")]
         public static partial void LeftToReaper(ILogger logger, string imageId, string storeId, Exception exception);
+
+        [LoggerMessage(4, LogLevel.Information, "image {ImageId} deleted from store {StoreId}")]
+        public static partial void Removed(ILogger logger, string imageId, string storeId);
     }
 }

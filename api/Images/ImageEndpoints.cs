@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Stores;
 using Registry.Api.Versions;
 using Registry.Storage.Domain;
 
@@ -23,7 +24,8 @@ public static class ImageEndpoints
         v2.MapPost("/images/{id}/actions/reactivate", ReactivateAsync).AddEndpointFilter(RequestBody.Refuse);
     }
 
-    private static async Task ListAsync(HttpContext context, ImageCommands commands, IOptions<RegistryOptions> options)
+    private static async Task ListAsync(
+        HttpContext context, ImageCommands commands, StoreSet stores, IOptions<RegistryOptions> options)
     {
         var request = ImageListQuery.Read(context.Request.Query, options.Value.Limits);
         var images = await commands.ListAsync(Caller.Of(context), request, context.RequestAborted);
@@ -33,7 +35,7 @@ public static class ImageEndpoints
         json.WriteStartArray("images"u8);
         foreach (var image in images)
         {
-            ImageJson.Write(json, image);
+            ImageJson.Write(json, image, stores.IsMultiple);
             if (json.BytesPending > FlushBytes)
             {
                 await json.FlushAsync(context.RequestAborted);
@@ -51,12 +53,18 @@ public static class ImageEndpoints
         json.WriteEndObject();
     }
 
-    private static async Task CreateAsync(HttpContext context, ImageCommands commands)
+    private static async Task CreateAsync(HttpContext context, ImageCommands commands, StoreSet stores)
     {
         using var body = await RequestBody.ReadJsonAsync(context);
         var draft = ImageAttributes.ReadDraft(body.RootElement);
         var image = await commands.CreateAsync(Caller.Of(context), draft, context.RequestAborted);
         context.Response.Headers.Location = $"{VersionEndpoints.Base(context)}/v2/images/{image.Id}";
+        if (stores.IsMultiple)
+        {
+            context.Response.Headers["OpenStack-image-store-ids"] =
+                string.Join(',', stores.All.Select(store => store.Settings.Id));
+        }
+
         await ImageJson.WriteAsync(context, StatusCodes.Status201Created, image);
     }
 

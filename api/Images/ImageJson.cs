@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Registry.Api.Stores;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Images;
@@ -9,7 +10,10 @@ namespace Registry.Api.Images;
 public static class ImageJson
 {
     /// <summary>Writes one image as a JSON object.</summary>
-    public static void Write(Utf8JsonWriter json, Image image)
+    /// <param name="json">Takes it.</param>
+    /// <param name="image">The image.</param>
+    /// <param name="withStores">Whether to tell which stores have its bytes.</param>
+    public static void Write(Utf8JsonWriter json, Image image, bool withStores)
     {
         json.WriteStartObject();
         foreach (var property in image.Properties)
@@ -45,6 +49,12 @@ public static class ImageJson
         json.WriteString("self"u8, $"/v2/images/{image.Id}");
         json.WriteString("file"u8, $"/v2/images/{image.Id}/file");
         json.WriteString("schema"u8, "/v2/schemas/image");
+        if (withStores && image.Locations.Count > 0)
+        {
+            json.WriteString("stores"u8, string.Join(
+                ',', image.Locations.OrderBy(l => l.CreatedAt).Select(l => l.StoreId)));
+        }
+
         json.WriteEndObject();
     }
 
@@ -54,7 +64,7 @@ public static class ImageJson
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
-        Write(json, image);
+        Write(json, image, context.RequestServices.GetRequiredService<StoreSet>().IsMultiple);
     }
 
     /// <summary>A time as the API shows it: UTC, whole seconds.</summary>

@@ -48,19 +48,14 @@ public sealed class JobCommands(
     }
 
     /// <summary>Copies an image's bytes to another store.</summary>
-    /// <exception cref="RegistryException">NotFound, Forbidden; BadRequest for a store that is not there; Conflict for
-    /// an image without bytes.</exception>
+    /// <exception cref="RegistryException">NotFound, Forbidden; BadRequest for a store that is not there; Gone for one
+    /// that is read-only; Conflict for an image without bytes.</exception>
     public async Task<Job> CopyAsync(
         Caller caller, string imageId, string storeId, string? requestId, CancellationToken cancellationToken)
     {
         RequireAdmin(caller);
         var image = await images.GetAsync(caller, imageId, cancellationToken);
-        if (!stores.All.Any(store => store.Id == storeId))
-        {
-            throw new RegistryException(
-                ErrorCode.BadRequest, $"There is no store '{ImageRules.Shown(storeId)}'.", "unknown_store");
-        }
-
+        stores.RequireWritable(storeId);
         if (image.Locations.Count == 0)
         {
             throw new RegistryException(ErrorCode.Conflict, $"Image {image.Id} has no data.", "no_data");
@@ -75,7 +70,7 @@ public sealed class JobCommands(
         Caller caller, ScrubRequest request, string? requestId, CancellationToken cancellationToken)
     {
         RequireAdmin(caller);
-        if (request.Store is { } id && !stores.All.Any(store => store.Id == id))
+        if (request.Store is { } id && stores.Find(id) is null)
         {
             throw new RegistryException(
                 ErrorCode.BadRequest, $"There is no store '{ImageRules.Shown(id)}'.", "unknown_store");

@@ -21,15 +21,20 @@ internal sealed class ReapJob(
     public TimeSpan? Interval => options.Value.Uploads.ReapInterval;
 
     /// <inheritdoc/>
-    public IEnumerable<JobOrder> Standing => stores.All.Select(store =>
-        new JobOrder(Kind, JsonSerializer.Serialize(store.Id)) { UniqueKey = $"{Kind}:{store.Id}" });
+    public IEnumerable<JobOrder> Standing => stores.All.Where(store => store.Settings.TakesUploads).Select(store =>
+        new JobOrder(Kind, JsonSerializer.Serialize(store.Blobs.Id)) { UniqueKey = $"{Kind}:{store.Blobs.Id}" });
 
     /// <inheritdoc/>
     public async Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken)
     {
         await ledger.ReclaimAsync(exceptOwner: null, cancellationToken);
-        var store = stores.Get(JsonSerializer.Deserialize<string>(run.Job.Input)!);
-        var removed = await reaper.ReapAsync(store, options.Value.Uploads.ReapGrace, cancellationToken);
+        var id = JsonSerializer.Deserialize<string>(run.Job.Input)!;
+        if (stores.Find(id) is { Settings.TakesUploads: false })
+        {
+            return null; // it has become read-only since
+        }
+
+        var removed = await reaper.ReapAsync(stores.Get(id), options.Value.Uploads.ReapGrace, cancellationToken);
         metrics.Reaped(removed.Count);
         return null;
     }

@@ -33,10 +33,11 @@ internal sealed class ScrubJob(
     public async Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken)
     {
         var request = JsonSerializer.Deserialize<ScrubRequest>(run.Job.Input, Json)!;
-        var how = new ScrubOptions(request.Data, request.Apply, options.Value.Uploads.ReapGrace);
         var reports = new List<ScrubReport>();
-        foreach (var store in request.Store is { } id ? [stores.Get(id)] : stores.All)
+        foreach (var (store, settings) in stores.All.Where(s => request.Store is null || s.Blobs.Id == request.Store))
         {
+            var mayRemove = request.Apply && settings.TakesUploads;
+            var how = new ScrubOptions(request.Data, mayRemove, options.Value.Uploads.ReapGrace);
             reports.Add(await scrub.RunAsync(
                 store, how, (done, total) => run.Progress = new JobProgress(store.Id, done, total),
                 cancellationToken));

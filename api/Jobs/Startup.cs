@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Registry.Api.Stores;
 using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
 
@@ -7,8 +8,14 @@ namespace Registry.Api.Jobs;
 /// <summary>What happens before the ports open: the embedded database is brought up to date, and the uploads that a
 /// killed process left are given up.</summary>
 internal sealed partial class Startup(
-    DatabaseMigrator migrator, UploadLedger ledger, JobQueue jobs, IOptions<RegistryOptions> options,
-    IHostApplicationLifetime lifetime, IServiceProvider services, ILogger<Startup> logger) : IHostedLifecycleService
+    DatabaseMigrator migrator,
+    UploadLedger ledger,
+    JobQueue jobs,
+    StoreSet stores,
+    IOptions<RegistryOptions> options,
+    IHostApplicationLifetime lifetime,
+    IServiceProvider services,
+    ILogger<Startup> logger) : IHostedLifecycleService
 {
     /// <inheritdoc/>
     public async Task StartingAsync(CancellationToken cancellationToken)
@@ -35,6 +42,7 @@ internal sealed partial class Startup(
                 "The database's schema is older than this program: run 'registry db upgrade'.");
         }
 
+        await stores.PrepareAsync(cancellationToken);
         lifetime.ApplicationStarted.Register(
             () => Log.Ready(logger, string.Join(", ", RegistryServer.Addresses(services))));
     }

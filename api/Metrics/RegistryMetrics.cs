@@ -78,8 +78,8 @@ public sealed class RegistryMetrics : IDisposable
     /// <summary>Bytes were read from a store.</summary>
     public void StoreRead(long bytes) => _storeReadBytes.Add(bytes);
 
-    /// <summary>A read failed its digest.</summary>
-    public void Corrupt() => _corruptBlocks.Add(1);
+    /// <summary>Reads failed their digests.</summary>
+    public void Corrupt(int reads = 1) => _corruptBlocks.Add(reads);
 
     /// <summary>Guest bytes were sent to a disk.</summary>
     public void Provisioned(long bytes) => _provisionedBytes.Add(bytes);

@@ -28,10 +28,10 @@ internal sealed class StoredDisk : IAsyncDisposable
 
     /// <summary>Opens an image's disk, from the allocation map kept at upload where there is one.</summary>
     public static async ValueTask<StoredDisk> OpenAsync(
-        IBlobStore store, Image image, RegistryMetrics metrics, CancellationToken cancellationToken)
+        StoreSet stores, Image image, RegistryMetrics metrics, CancellationToken cancellationToken)
     {
         var format = FormatOf(image);
-        var blob = await VerifiedBlob.OpenAsync(store, image.Locations.First(), cancellationToken);
+        var blob = await stores.OpenAsync(image, cancellationToken);
         try
         {
             var source = new BlobByteSource(blob);
@@ -132,7 +132,6 @@ internal sealed class StoredDisks(IDbContextFactory<RegistryDb> databases, Store
                 "no_data");
         }
 
-        return await StoredDisk.OpenAsync(
-            stores.Get(image.Locations.First().StoreId), image, metrics, cancellationToken);
+        return await StoredDisk.OpenAsync(stores, image, metrics, cancellationToken);
     }
 }

@@ -1,37 +1,180 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Options;
+using Registry.Api.Metrics;
 using Registry.Storage.Blobs;
+using Registry.Storage.Blobs.S3;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Stores;
 
+/// <summary>A store and its settings.</summary>
+/// <param name="Blobs">The store.</param>
+/// <param name="Settings">Its settings.</param>
+public sealed record ConfiguredStore(IBlobStore Blobs, StoreSection Settings);
+
 /// <summary>The configured stores by id.</summary>
-public sealed class StoreSet
+public sealed partial class StoreSet : IDisposable
 {
-    private readonly Dictionary<string, IBlobStore> _stores;
+    /// <summary>How long a store that failed is asked last.</summary>
+    private static readonly TimeSpan Shunned = TimeSpan.FromSeconds(15);
+
+    private readonly Dictionary<string, ConfiguredStore> _stores = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, DateTimeOffset> _failedAt = new(StringComparer.Ordinal);
+    private readonly TimeProvider _time;
+    private readonly RegistryMetrics _metrics;
+    private readonly ILogger<StoreSet> _logger;
 
     /// <summary>Makes the stores of the configuration.</summary>
-    public StoreSet(IOptions<RegistryOptions> options, ILogger<DirectoryBlobStore> logger)
+    /// <exception cref="ConfigurationException">One cannot be opened.</exception>
+    public StoreSet(
+        IOptions<RegistryOptions> options,
+        StoreOpener opener,
+        TimeProvider time,
+        RegistryMetrics metrics,
+        ILogger<StoreSet> logger)
     {
+        _time = time;
+        _metrics = metrics;
+        _logger = logger;
         var sections = options.Value.Stores;
         if (sections.Count == 0)
         {
             sections = [new StoreSection { Id = "default", Path = Path.Combine(options.Value.DataDirectory, "blobs") }];
         }
 
-        _stores = sections.ToDictionary(s => s.Id, s => (IBlobStore)new DirectoryBlobStore(s.Id, s.Path, logger));
-        Default = _stores[(sections.FirstOrDefault(s => s.Default) ?? sections[0]).Id];
+        foreach (var section in sections)
+        {
+            _stores.Add(section.Id, new ConfiguredStore(opener.Open(section), section));
+        }
+
+        Default = _stores[(sections.FirstOrDefault(s => s.Default) ?? sections.First(s => s.TakesUploads)).Id].Blobs;
+        All = [.. sections.Select(s => _stores[s.Id])];
     }
 
     /// <summary>Where uploads go that name no store.</summary>
     public IBlobStore Default { get; }
 
-    /// <summary>All stores.</summary>
-    public IEnumerable<IBlobStore> All => _stores.Values;
+    /// <summary>All stores, in the order of the configuration.</summary>
+    public IReadOnlyList<ConfiguredStore> All { get; }
+
+    /// <summary>Whether clients can choose: the API shows stores only then.</summary>
+    public bool IsMultiple => All.Count > 1;
+
+    /// <summary>Checks the stores that can be checked only by asking them.</summary>
+    /// <exception cref="ConfigurationException">A store refuses us: its settings are wrong. One that cannot be reached
+    /// is only logged, since it may come back.</exception>
+    public async Task PrepareAsync(CancellationToken cancellationToken)
+    {
+        foreach (var store in All)
+        {
+            try
+            {
+                if (store.Blobs is S3BlobStore bucket)
+                {
+                    await bucket.PrepareAsync(cancellationToken);
+                }
+            }
+            catch (StoreUnavailableException e) when (!e.MayPass)
+            {
+                throw new ConfigurationException($"Registry:Stores: {e.Message}");
+            }
+            catch (StoreUnavailableException e)
+            {
+                Log.Away(_logger, store.Settings.Id, e);
+            }
+        }
+    }
 
     /// <summary>The store of an id that the database has.</summary>
     /// <exception cref="RegistryException">StoreUnavailable: the configuration has no such store any more.</exception>
     public IBlobStore Get(string id) =>
         _stores.TryGetValue(id, out var store)
-            ? store
+            ? store.Blobs
             : throw new RegistryException(ErrorCode.StoreUnavailable, $"Store '{id}' is not configured.");
+
+    /// <summary>The settings of a store; null when there is no such store.</summary>
+    public ConfiguredStore? Find(string id) => _stores.GetValueOrDefault(id);
+
+    /// <summary>The store that an upload names.</summary>
+    /// <param name="id">Its id; null or empty for the default.</param>
+    /// <exception cref="RegistryException">BadRequest: there is no such store. Gone: it is read-only.</exception>
+    public IBlobStore ForUpload(string? id) =>
+        string.IsNullOrEmpty(id) || !IsMultiple ? Default : RequireWritable(id);
+
+    /// <summary>The store of an id, which bytes are about to go to.</summary>
+    /// <exception cref="RegistryException">BadRequest: there is no such store. Gone: it is read-only.</exception>
+    public IBlobStore RequireWritable(string id)
+    {
+        var store = Find(id) ?? throw new RegistryException(
+            ErrorCode.BadRequest, $"There is no store '{Images.ImageRules.Shown(id)}'.", "unknown_store");
+        return store.Settings.TakesUploads
+            ? store.Blobs
+            : throw new RegistryException(ErrorCode.Gone, $"Store '{id}' is read-only.", "store_read_only");
+    }
+
+    /// <summary>An image's locations as they are tried: weight first, age then; stores that failed a moment ago come
+    /// after them, and what was found damaged last.</summary>
+    public IReadOnlyList<ImageLocation> InOrder(IEnumerable<ImageLocation> locations)
+    {
+        var now = _time.GetUtcNow();
+        return
+        [
+            .. locations
+                .OrderBy(l => l.DamagedAt is not null)
+                .ThenBy(l => _failedAt.TryGetValue(l.StoreId, out var at) && now - at < Shunned)
+                .ThenByDescending(l => Find(l.StoreId)?.Settings.Weight ?? int.MinValue)
+                .ThenBy(l => l.CreatedAt),
+        ];
+    }
+
+    /// <summary>Opens an image's bytes where they can be read: each location in its turn until one answers.</summary>
+    /// <param name="image">The image; has one location at least.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
+    /// <exception cref="IOException">None answers; this is what the first said.</exception>
+    public async ValueTask<VerifiedBlob> OpenAsync(Image image, CancellationToken cancellationToken)
+    {
+        Exception? first = null;
+        var damaged = 0;
+        foreach (var location in InOrder(image.Locations))
+        {
+            try
+            {
+                var blob = await VerifiedBlob.OpenAsync(Get(location.StoreId), location, cancellationToken);
+                _metrics.Corrupt(damaged); // where all fail, who answers the request counts
+                return blob;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
+            {
+                first ??= e;
+                damaged += e is BlobCorruptException ? 1 : 0;
+                if (e is StoreUnavailableException)
+                {
+                    _failedAt[location.StoreId] = _time.GetUtcNow();
+                }
+
+                Log.Skipped(_logger, image.Id, location.StoreId, e);
+            }
+        }
+
+        throw first!;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var store in All)
+        {
+            (store.Blobs as IDisposable)?.Dispose();
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning, "store {StoreId} cannot be used now; serving without it")]
+        public static partial void Away(ILogger logger, string storeId, Exception exception);
+
+        [LoggerMessage(2, LogLevel.Warning, "image {ImageId} cannot be read from store {StoreId}")]
+        public static partial void Skipped(ILogger logger, string imageId, string storeId, Exception exception);
+    }
 }

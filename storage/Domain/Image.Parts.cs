@@ -89,6 +89,32 @@ public sealed partial class Image
     /// <summary>Records where bytes are.</summary>
     internal void AddLocation(ImageLocation location) => _locations.Add(location);
 
+    /// <summary>Forgets one of the places where bytes are.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: it is none of them.
+    /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: the image is not active.
+    /// -or- <see cref="ErrorCode.Forbidden"/>: it is the last.</exception>
+    internal ImageLocation RemoveLocation(string storeId, DateTimeOffset now)
+    {
+        if (Status != ImageStatus.Active)
+        {
+            throw new RegistryException(
+                ErrorCode.InvalidStatusTransition,
+                $"Only an active image can be deleted from a store; this one is {ImageStatuses.Name(Status)}.");
+        }
+
+        var location = _locations.Find(l => l.StoreId == storeId)
+            ?? throw new RegistryException(ErrorCode.NotFound, $"Image {Id} is not in store '{storeId}'.");
+        if (_locations.Count == 1)
+        {
+            throw new RegistryException(
+                ErrorCode.Forbidden, $"Store '{storeId}' has the only copy of image {Id}.", "last_location");
+        }
+
+        _locations.Remove(location);
+        Touch(now);
+        return location;
+    }
+
     /// <summary>Fills in parts that were read apart from an untracked image.</summary>
     internal void Attach(ImageTag tag) => _tags.Add(tag);
 

@@ -110,6 +110,39 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
             cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Forgets one of the places where an image's bytes are. The blob there is garbage from then on.</summary>
+    /// <param name="id">The image.</param>
+    /// <param name="viewer">Who asks; that it may do so is the caller's to know.</param>
+    /// <param name="storeId">The store.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>The place, for who wants the blob removed before the reaper comes.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image, or the store has not
+    /// got it.
+    /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not active.
+    /// -or- <see cref="ErrorCode.Forbidden"/>: the store is the last.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public async Task<ImageLocation> RemoveLocationAsync(
+        string id, Viewer viewer, string storeId, CancellationToken cancellationToken)
+    {
+        ImageLocation? removed = null;
+        return await WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                await DatabaseDialect.LockAsync(db, id, cancellationToken).ConfigureAwait(false);
+                var image = await FindAsync(db, id, viewer, cancellationToken).ConfigureAwait(false);
+                if (removed is not null && image.Locations.All(l => l.StoreId != storeId))
+                {
+                    return removed; // the attempt before went through, only its answer was lost
+                }
+
+                removed = image.RemoveLocation(storeId, time.GetUtcNow());
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                return removed;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Passes when the viewer may change the image.</summary>
     internal static void RequireMayChange(Image image, Viewer viewer, string verb)
     {

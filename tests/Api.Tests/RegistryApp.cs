@@ -8,7 +8,7 @@ using Microsoft.Extensions.Configuration;
 namespace Registry.Api.Tests;
 
 /// <summary>A whole registry on real sockets: SQLite and a directory of its own, ports chosen by the system.</summary>
-public sealed class RegistryApp : IAsyncLifetime
+public class RegistryApp : IAsyncLifetime
 {
     private readonly string _data = Path.Combine(Path.GetTempPath(), $"registry-api-{Guid.NewGuid():N}");
     private WebApplication? _app;
@@ -34,9 +34,17 @@ public sealed class RegistryApp : IAsyncLifetime
     /// <summary>Where the default store keeps blobs.</summary>
     public string Blobs => Path.Combine(_data, "blobs");
 
+    /// <summary>The server's own services.</summary>
+    public IServiceProvider Services => _app!.Services;
+
     public static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    public async ValueTask InitializeAsync()
+    /// <summary>Skips the test where something that the registry needs is not installed.</summary>
+    public virtual void Require()
+    {
+    }
+
+    public virtual async ValueTask InitializeAsync()
     {
         var builder = WebApplication.CreateBuilder();
         builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
@@ -49,6 +57,7 @@ public sealed class RegistryApp : IAsyncLifetime
             ["Logging:LogLevel:Default"] = "Warning",
         });
         builder.Configuration.AddInMemoryCollection(Settings);
+        builder.Configuration.AddInMemoryCollection(await SettingsAsync());
         _app = RegistryServer.Build(builder);
         await _app.StartAsync();
         var addresses = RegistryServer.Addresses(_app.Services);
@@ -59,11 +68,17 @@ public sealed class RegistryApp : IAsyncLifetime
         Grpc = GrpcChannel.ForAddress(addresses[1]);
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
+        GC.SuppressFinalize(this);
+        if (_app is null)
+        {
+            return; // it was not needed
+        }
+
         Http.Dispose();
         Grpc.Dispose();
-        await _app!.StopAsync(CancellationToken.None);
+        await _app.StopAsync(CancellationToken.None);
         await _app.DisposeAsync();
         Directory.Delete(_data, recursive: true);
     }
@@ -87,11 +102,20 @@ public sealed class RegistryApp : IAsyncLifetime
     }
 
     /// <summary>Uploads bytes to an image.</summary>
-    public async Task<HttpResponseMessage> PutAsync(string id, byte[] content)
+    /// <param name="id">The image.</param>
+    /// <param name="content">The bytes.</param>
+    /// <param name="store">The store to name; null for none.</param>
+    public async Task<HttpResponseMessage> PutAsync(string id, byte[] content, string? store = null)
     {
-        using var body = new ByteArrayContent(content);
-        body.Headers.ContentType = new("application/octet-stream");
-        return await Http.PutAsync($"/v2/images/{id}/file", body, Stop);
+        using var request = new HttpRequestMessage(HttpMethod.Put, $"/v2/images/{id}/file");
+        request.Content = new ByteArrayContent(content);
+        request.Content.Headers.ContentType = new("application/octet-stream");
+        if (store is not null)
+        {
+            request.Headers.Add("X-Image-Meta-Store", store);
+        }
+
+        return await Http.SendAsync(request, Stop);
     }
 
     /// <summary>Sends a request with an optional text body.</summary>
@@ -129,7 +153,24 @@ public sealed class RegistryApp : IAsyncLifetime
     public static async Task<JsonElement> JsonAsync(HttpResponseMessage response) =>
         await response.Content.ReadFromJsonAsync<JsonElement>(Stop);
 
-    /// <summary>Every file in the store, relative to it.</summary>
-    public string[] StoredFiles() =>
-        Directory.Exists(Blobs) ? Directory.GetFiles(Blobs, "*", SearchOption.AllDirectories) : [];
+    /// <summary>Names of all that is in the store.</summary>
+    public virtual async Task<IReadOnlyList<string>> StoredFilesAsync()
+    {
+        await Task.CompletedTask;
+        return Directory.Exists(Blobs) ? Directory.GetFiles(Blobs, "*", SearchOption.AllDirectories) : [];
+    }
+
+    /// <summary>Damages an image's stored bytes.</summary>
+    public virtual async Task FlipByteAsync(string id, int offset)
+    {
+        var file = (await StoredFilesAsync()).Single(
+            f => f.Contains(id, StringComparison.Ordinal) && f.EndsWith("data", StringComparison.Ordinal));
+        var content = await File.ReadAllBytesAsync(file, Stop);
+        content[offset] ^= 1;
+        await File.WriteAllBytesAsync(file, content, Stop);
+    }
+
+    /// <summary>What to set otherwise.</summary>
+    protected virtual Task<Dictionary<string, string?>> SettingsAsync() =>
+        Task.FromResult(new Dictionary<string, string?>());
 }

@@ -5,14 +5,27 @@ using System.Text;
 
 namespace Registry.Api.Tests.ImageData;
 
-public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
+public sealed class UploadTests(RegistryApp app) : UploadContract(app), IClassFixture<RegistryApp>;
+
+public sealed class S3UploadTests(S3RegistryApp app) : UploadContract(app), IClassFixture<S3RegistryApp>;
+
+/// <summary>What an upload and a download must do, whatever keeps the bytes.</summary>
+public abstract class UploadContract
 {
+    private readonly RegistryApp app;
+
     private const int Mebibyte = 1 << 20;
     private const string BackingFile = "backing file";
     private const string DataFile = "data file";
     private const string UnknownBit = "unknown bit";
     private const string AbsurdL1 = "absurd l1";
     private const string SharedCluster = "one cluster 512 times";
+
+    protected UploadContract(RegistryApp app)
+    {
+        app.Require();
+        this.app = app;
+    }
 
     [Theory]
     [InlineData(0)]
@@ -119,7 +132,7 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
     public async Task A_hostile_qcow2_is_refused_by_name_and_leaves_nothing(string attack, string reason)
     {
         var id = await app.CreateAsync("qcow2");
-        var before = app.StoredFiles().Length;
+        var before = (await app.StoredFilesAsync()).Count;
         using (var refused = await app.PutAsync(id, Hostile(attack)))
         {
             Assert.Equal(415, (int)refused.StatusCode);
@@ -130,7 +143,7 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
         var image = await app.ShowAsync(id);
         Assert.Equal("queued", image.GetProperty("status").GetString());
         Assert.Equal(System.Text.Json.JsonValueKind.Null, image.GetProperty("checksum").ValueKind);
-        Assert.Equal(before, app.StoredFiles().Length);
+        Assert.Equal(before, (await app.StoredFilesAsync()).Count);
         using var none = await app.SendAsync(HttpMethod.Get, $"/v2/images/{id}/file");
         Assert.Equal(204, (int)none.StatusCode);
 
@@ -176,7 +189,7 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
 
         await UntilAsync(id, "queued");
 
-        Assert.DoesNotContain(app.StoredFiles(), file => file.Contains(id, StringComparison.Ordinal));
+        Assert.DoesNotContain(await app.StoredFilesAsync(), file => file.Contains(id, StringComparison.Ordinal));
         using var retried = await app.PutAsync(id, [1]);
         Assert.Equal(204, (int)retried.StatusCode);
     }
@@ -194,7 +207,7 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
         body.Headers.ContentType = new("application/octet-stream");
         using var response = await app.Http.PutAsync($"/v2/images/{id}/file", body, RegistryApp.Stop);
         Assert.Equal(410, (int)response.StatusCode);
-        Assert.DoesNotContain(app.StoredFiles(), file => file.Contains(id, StringComparison.Ordinal));
+        Assert.DoesNotContain(await app.StoredFilesAsync(), file => file.Contains(id, StringComparison.Ordinal));
     }
 
     [Theory]
@@ -261,7 +274,7 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
     public async Task Damage_found_before_the_first_byte_is_an_error_with_its_own_body(int length)
     {
         var id = await app.UploadAsync(RandomNumberGenerator.GetBytes(length));
-        FlipByte(id, length / 2);
+        await app.FlipByteAsync(id, length / 2);
         using var response = await app.SendAsync(HttpMethod.Get, $"/v2/images/{id}/file");
         Assert.Equal(500, (int)response.StatusCode);
         Assert.Equal("data_corrupt", Assert.Single(response.Headers.GetValues("X-Registry-Reason")));
@@ -278,7 +291,7 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
     {
         var content = RandomNumberGenerator.GetBytes(3 * Mebibyte);
         var id = await app.UploadAsync(content);
-        FlipByte(id, 2 * Mebibyte);
+        await app.FlipByteAsync(id, 2 * Mebibyte);
         await Assert.ThrowsAnyAsync<HttpRequestException>(
             () => app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
     }
@@ -289,17 +302,6 @@ public sealed class UploadTests(RegistryApp app) : IClassFixture<RegistryApp>
         {
             await Task.Delay(10, RegistryApp.Stop);
         }
-    }
-
-    private void FlipByte(string id, long offset)
-    {
-        var file = app.StoredFiles().Single(
-            f => f.Contains(id, StringComparison.Ordinal) && f.EndsWith("data", StringComparison.Ordinal));
-        using var stored = new FileStream(file, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
-        stored.Position = offset;
-        var original = stored.ReadByte();
-        stored.Position = offset;
-        stored.WriteByte((byte)(original ^ 1));
     }
 
     /// <summary>A qcow2 of 64 KiB clusters: header, refcount table, refcount block, L1, L2, one data cluster; spoilt as

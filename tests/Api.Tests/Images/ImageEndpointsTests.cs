@@ -128,7 +128,7 @@ public sealed class ImageEndpointsTests(RegistryApp app) : IClassFixture<Registr
 
         using var gone = await app.SendAsync(HttpMethod.Get, $"/v2/images/{id}");
         Assert.Equal(404, (int)gone.StatusCode);
-        Assert.DoesNotContain(app.StoredFiles(), file => file.Contains(id, StringComparison.Ordinal));
+        Assert.DoesNotContain(await app.StoredFilesAsync(), file => file.Contains(id, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,7 +1,20 @@
 namespace Registry.Api.Tests.Provisioning;
 
-public sealed class DiskEndpointsTests(RegistryApp app) : IClassFixture<RegistryApp>
+public sealed class DiskEndpointsTests(RegistryApp app) : DiskEndpointsContract(app), IClassFixture<RegistryApp>;
+
+public sealed class S3DiskEndpointsTests(S3RegistryApp app) : DiskEndpointsContract(app), IClassFixture<S3RegistryApp>;
+
+/// <summary>What a view of a disk must be, whatever keeps the bytes.</summary>
+public abstract class DiskEndpointsContract
 {
+    private readonly RegistryApp app;
+
+    protected DiskEndpointsContract(RegistryApp app)
+    {
+        app.Require();
+        this.app = app;
+    }
+
     [Theory]
     [InlineData("raw")]
     [InlineData("qcow2")]
