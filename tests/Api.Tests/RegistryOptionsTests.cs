@@ -1,3 +1,5 @@
+using Registry.Api.Stores;
+
 namespace Registry.Api.Tests;
 
 public sealed class RegistryOptionsTests
@@ -17,11 +19,49 @@ public sealed class RegistryOptionsTests
         new RegistryOptions { Uploads = new() { Lease = TimeSpan.Zero } },
         new RegistryOptions { Uploads = new() { ReapInterval = TimeSpan.Zero } },
         new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, new() { Id = "a", Path = "y" }] },
-        new RegistryOptions { Stores = [new() { Id = "a", Kind = "tape", Path = "x" }] });
+        new RegistryOptions { Stores = [new() { Id = "a", Kind = "tape", Path = "x" }] },
+        new RegistryOptions { Stores = [new() { Id = "a,b", Path = "x" }] },
+        new RegistryOptions { Stores = [new() { Id = "a", Path = "x", ReadOnly = true }] },
+        new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web with { Default = true }] },
+        new RegistryOptions { Stores = [Web] },
+        new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web with { Endpoint = "ftp://h/" }] },
+        new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web with { Endpoint = "http://u:p@h/" }] },
+        new RegistryOptions { Stores = [Bucket with { Bucket = "No" }] },
+        new RegistryOptions { Stores = [Bucket with { Endpoint = "s3.example:9000" }] },
+        new RegistryOptions { Stores = [Bucket with { Endpoint = "http://s3.example/path" }] },
+        new RegistryOptions { Stores = [Bucket with { Prefix = "/x" }] },
+        new RegistryOptions { Stores = [Bucket with { PathStyle = false }] },
+        new RegistryOptions { Stores = [Bucket with { SecretKey = "" }] },
+        new RegistryOptions { Stores = [Bucket with { SecretKeyFile = "also" }] },
+        new RegistryOptions { Stores = [Bucket with { Deadline = TimeSpan.Zero }] });
+
+    private static StoreSection Web => new() { Id = "web", Kind = "http", Endpoint = "http://images.example/" };
+
+    private static StoreSection Bucket => new()
+    {
+        Id = "s3",
+        Kind = "s3",
+        Endpoint = "http://s3.example:9000",
+        Bucket = "images",
+        AccessKey = "canary-access",
+        SecretKey = "canary-secret",
+    };
+
+    [Fact]
+    public void Stores_of_every_kind_are_valid() =>
+        new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web, Bucket with { Default = true }] }.Validate();
 
     [Theory]
     [MemberData(nameof(Wrong))]
     public void A_wrong_setting_stops_the_start_with_its_name(RegistryOptions options) =>
-        Assert.StartsWith(
-            "Registry:", Assert.Throws<ConfigurationException>(options.Validate).Message, StringComparison.Ordinal);
+        Assert.Matches(
+            "^Registry:(?!.*canary)[^\n]*$", Assert.Throws<ConfigurationException>(options.Validate).Message);
+
+    [Fact]
+    public void Settings_of_a_store_are_shown_without_their_keys()
+    {
+        Assert.DoesNotContain("canary", Bucket.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            "canary", $"{new RegistryOptions { Stores = [Bucket] }}", StringComparison.Ordinal);
+    }
 }

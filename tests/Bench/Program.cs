@@ -5,6 +5,7 @@ return args switch
     ["convert", .. var rest] => ConvertBench.Run(rest),
     ["remote", .. var rest] => await RemoteBench.RunAsync(rest),
     ["memory", .. var rest] => MemoryBench.Run(rest),
+    ["s3", .. var rest] => await S3Bench.RunAsync(rest),
     _ => Usage(),
 };
 
@@ -14,6 +15,7 @@ static int Usage()
         usage: Registry.Bench convert [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N] [CASE...]
                Registry.Bench remote [--dir DIR] [--tree FILES]
                Registry.Bench memory [--registry PROGRAM] [--dir DIR]
+               Registry.Bench s3 [--gib N] [--rounds N]
         """);
     return 2;
 }

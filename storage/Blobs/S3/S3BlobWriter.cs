@@ -20,6 +20,7 @@ internal sealed partial class S3BlobWriter : IBlobWriter
     private readonly S3BlobStore _store;
     private readonly S3Bucket _bucket;
     private readonly RemoteBytes _bytes;
+    private readonly SegmentPool _pool;
     private readonly BlobKey _key;
     private readonly string _prefix;
     private readonly ILogger _logger;
@@ -40,6 +41,8 @@ internal sealed partial class S3BlobWriter : IBlobWriter
         _store = store;
         _bucket = bucket;
         _bytes = bytes;
+        _pool = pool;
+        _pool.Enter();
         _key = key;
         _logger = logger;
         _prefix = BlobLayout.ObjectPrefix(options.Prefix, key);
@@ -111,6 +114,7 @@ internal sealed partial class S3BlobWriter : IBlobWriter
         await _stop.CancelAsync().ConfigureAwait(false);
         await _data.CloseAsync().ConfigureAwait(false);
         await _index.CloseAsync().ConfigureAwait(false);
+        _pool.Leave();
         _stop.Dispose();
         if (!_isCommitted)
         {
