@@ -80,7 +80,8 @@ internal sealed class CopyJob(
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         var image = await ImageQueries.FindAsync(db, imageId, Viewer.System, tracking: false, cancellationToken)
             ?? throw Images.ImageCommands.NotFound(imageId);
-        return stores.InOrder(image.Locations).FirstOrDefault()
-            ?? throw new RegistryException(ErrorCode.Conflict, $"Image {imageId} has no data.", "no_data");
+        return stores.InOrder(image.Locations) is [var first, ..]
+            ? first
+            : throw new RegistryException(ErrorCode.Conflict, $"Image {imageId} has no data.", "no_data");
     }
 }
