@@ -55,9 +55,18 @@ public sealed partial class S3BlobStore : IBlobStore, IDisposable
             throw new IOException($"Blob {key.ImageId}/{key.Generation} exists already.");
         }
 
-        await _bucket.PutAsync(prefix + BlobLayout.Upload, _ => new ByteArrayContent([]), cancellationToken)
+        // Not the caller's token: a request that is given up half-way may still be carried out, and nobody would remove
+        // what it made.
+        await _bucket.PutAsync(prefix + BlobLayout.Upload, _ => new ByteArrayContent([]), CancellationToken.None)
             .ConfigureAwait(false);
-        return new S3BlobWriter(this, _bucket, _bytes, _pool, _options, key, _logger);
+        var writer = new S3BlobWriter(this, _bucket, _bytes, _pool, _options, key, _logger);
+        if (cancellationToken.IsCancellationRequested)
+        {
+            await writer.DisposeAsync().ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+
+        return writer;
     }
 
     /// <inheritdoc/>
