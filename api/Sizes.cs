@@ -12,6 +12,13 @@ internal static class Sizes
     /// <exception cref="FormatException">It is no size.</exception>
     public static long Parse(string text)
     {
+        if (text.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
+            && long.TryParse(text[2..], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var hex)
+            && hex >= 0)
+        {
+            return hex;
+        }
+
         var suffix = text.Length > 0 && char.IsAsciiLetter(text[^1])
             ? Suffixes.IndexOf(text[^1], StringComparison.OrdinalIgnoreCase)
             : 0;

@@ -15,35 +15,40 @@ internal static class DiskAmendCommand
         var options = new Option<string[]>("-o")
         {
             Description = "What changes, comma-separated: compat=0.10|1.1, lazy_refcounts=on|off, refcount_bits=N, "
-                + "data_file_raw=off, size=SIZE, backing_file=NAME, backing_fmt=FORMAT",
+                + "data_file_raw=off, size=SIZE",
             Required = true,
         };
-        var progress = new Option<bool>("-p") { Description = "Accepted" };
+        var progress = new Option<bool>("-p") { Description = "Show progress" };
+        var cache = DiskFile.CacheOption("-t", "FILE");
+        var force = new Option<bool>("--force") { Description = "Accepted: nothing here is unsafe" };
         var passphrase = DiskFile.PassphraseOption();
         var quiet = new Option<bool>("-q") { Description = "Show nothing but errors" };
         var command = new Command("amend", """
             Change the shape of an image; its content stays.
               registry disk amend -o compat=0.10 disk.qcow2
               registry disk amend -o refcount_bits=64,lazy_refcounts=on disk.qcow2
-            """) { file, format, options, progress, passphrase, quiet };
+            """) { file, format, options, progress, cache, force, passphrase, quiet };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var wanted = OptionText.Parse(parsed.GetValue(options)!);
             var amendment = Read(wanted);
             await using var edit = await DiskEdit.OpenAsync(
                 parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
+            var qcow = edit.Qcow;
+            using var shown = DiskProgress.Begin(
+                parsed.GetValue(progress) && !parsed.GetValue(quiet), "amend", edit.Disk.VirtualSize);
             if (wanted.TryGetValue("size", out var size))
             {
-                await edit.Disk.ResizeAsync(Sizes.Parse(size), cancellationToken);
+                await qcow.ResizeAsync(Sizes.Parse(size), cancellationToken);
             }
 
-            if (wanted.TryGetValue("backing_file", out var backing))
+            if (wanted.ContainsKey("backing_file") || wanted.ContainsKey("backing_fmt"))
             {
-                await edit.Qcow.SetBackingAsync(
-                    backing.Length == 0 ? null : backing, wanted.GetValueOrDefault("backing_fmt"), cancellationToken);
+                throw new CommandException("Cannot amend the backing file; use rebase instead.");
             }
 
-            await edit.Qcow.AmendAsync(amendment, cancellationToken);
+            await qcow.AmendAsync(amendment, cancellationToken);
+            shown?.Complete();
             return 0;
         });
         return command;

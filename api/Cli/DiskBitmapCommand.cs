@@ -55,6 +55,12 @@ internal sealed class DiskBitmapCommand
                 "Need at least one of --add, --remove, --clear, --enable, --disable, or --merge");
         }
 
+        var source = parsed.GetValue(_source);
+        Require(
+            parsed.GetValue(_granularity) is null || actions.Contains("--add"), "granularity only supported with --add");
+        Require(
+            source is null || actions.Contains("--merge"), "Merge bitmap source file only supported with --merge");
+        Require(parsed.GetValue(_sourceFormat) is null || source is not null, "-F only supported with -b");
         await using var edit = await DiskEdit.OpenAsync(
             path, parsed.GetValue(_format), parsed.GetValue(_passphrase), cancellationToken);
         foreach (var action in actions)
@@ -71,6 +77,14 @@ internal sealed class DiskBitmapCommand
         }
 
         return 0;
+    }
+
+    private static void Require(bool condition, string sentence)
+    {
+        if (!condition)
+        {
+            throw new CommandException(sentence);
+        }
     }
 
     private int? Granularity(ParseResult parsed)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Registry.Engine.Convert;
+using Registry.Engine.Disks;
 
 namespace Registry.Api.Cli;
 
@@ -9,6 +10,8 @@ internal static class DiskCompareCommand
     private const int Different = 1;
     private const int Failed = 2;
 
+    private const long SectorBytes = 512;
+
     /// <summary>Makes the command.</summary>
     public static Command Create()
     {
@@ -16,12 +19,16 @@ internal static class DiskCompareCommand
         var second = new Argument<string>("FILE2") { Description = "The other" };
         var firstFormat = DiskFile.FormatOption("-f", "Format of FILE1 [found out]");
         var secondFormat = DiskFile.FormatOption("-F", "Format of FILE2 [found out]");
-        var strict = new Option<bool>("-s") { Description = "Strict: sizes must be the same too" };
+        var strict = new Option<bool>("-s") { Description = "Strict: sizes and what is allocated must be the same too" };
+        var cache = DiskFile.CacheOption("-T", "the files");
+        var progress = new Option<bool>("-p") { Description = "Show progress" };
+        var quiet = new Option<bool>("-q") { Description = "Show nothing but errors" };
         var passphrase = DiskFile.PassphraseOption();
         var share = DiskFile.ShareOption();
         var command = new Command("compare", """
             Compare what two disks hold, whatever their formats. Exit code 0: identical, 1: different, 2: an error.
-            """) { first, second, firstFormat, secondFormat, strict, passphrase, share };
+            """) { first, second, firstFormat, secondFormat, strict, cache, progress, quiet, passphrase,
+                share };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             try
@@ -32,8 +39,13 @@ internal static class DiskCompareCommand
                 await using var b = await DiskFile.OpenAsync(
                     parsed.GetValue(second)!, parsed.GetValue(secondFormat), parsed.GetValue(passphrase),
                     cancellationToken);
-                return Print(
-                    await DiskCompare.CompareAsync(a.Image, b.Image, cancellationToken), parsed.GetValue(strict));
+                return await RunAsync(
+                    a.Image,
+                    b.Image,
+                    parsed.GetValue(strict),
+                    parsed.GetValue(quiet),
+                    parsed.GetValue(progress),
+                    cancellationToken);
             }
             catch (Exception e) when (RegistryCommand.Sentence(e) is { } sentence)
             {
@@ -44,22 +56,42 @@ internal static class DiskCompareCommand
         return command;
     }
 
-    private static int Print(DiskComparison comparison, bool isStrict)
+    private static async Task<int> RunAsync(
+        DiskImage a, DiskImage b, bool isStrict, bool isQuiet, bool hasProgress, CancellationToken cancellationToken)
     {
-        if (comparison.SizesDiffer && isStrict)
+        if (isStrict && a.VirtualSize != b.VirtualSize)
         {
-            Console.WriteLine("Strict mode: Image size mismatch!");
+            Say("Strict mode: Image size mismatch!");
             return Different;
         }
 
-        if (comparison.SizesDiffer)
+        using var shown = DiskProgress.Begin(
+            hasProgress && !isQuiet, "compare", Math.Max(a.VirtualSize, b.VirtualSize));
+        var found = await DiskCompare.CompareAsync(a, b, shown, cancellationToken);
+        var status = isStrict ? await DiskCompare.FirstStatusDifferenceAsync(a, b, cancellationToken) : -1;
+        shown?.Complete();
+        var offset = found.Offset & -SectorBytes;
+        if (status >= 0 && (found.IsIdentical || status <= offset))
         {
-            Console.WriteLine("Warning: Image size mismatch!");
+            Say($"Strict mode: Offset {status} block status mismatch!");
+            return Different;
         }
 
-        Console.WriteLine(comparison.IsIdentical
-            ? "Images are identical."
-            : $"Content mismatch at offset {comparison.Offset}!");
-        return comparison.IsIdentical ? 0 : Different;
+        // A difference in what both have is told before their sizes are.
+        if (found.SizesDiffer && (found.IsIdentical || offset >= Math.Min(a.VirtualSize, b.VirtualSize)))
+        {
+            Say("Warning: Image size mismatch!");
+        }
+
+        Say(found.IsIdentical ? "Images are identical." : $"Content mismatch at offset {offset}!");
+        return found.IsIdentical ? 0 : Different;
+
+        void Say(string sentence)
+        {
+            if (!isQuiet)
+            {
+                Console.WriteLine(sentence);
+            }
+        }
     }
 }

@@ -1,28 +1,31 @@
 using System.CommandLine;
-using Registry.Engine.Bytes;
 using Registry.Engine.Convert;
-using Registry.Engine.Disks;
-using Registry.Engine.Qcow2;
 
 namespace Registry.Api.Cli;
 
-/// <summary>registry disk convert.</summary>
+/// <summary>registry disk convert: its options, and what of them contradicts.</summary>
 internal sealed class DiskConvertCommand
 {
     private const int MostParallel = 16;
+    private const long MostSparseBytes = 16 << 20;
 
-    // Accepted for scripts that were written for qemu-img: everything goes through the page cache, and is written in
-    // whatever order is fastest.
-    private static readonly string[] CacheModes = ["none", "writeback", "unsafe", "directsync", "writethrough"];
-
-    private readonly Argument<string> _source = new("FILE") { Description = "The image file to read" };
-    private readonly Argument<string> _target = new("TARGET") { Description = "The file or block device to write" };
+    private readonly Argument<string[]> _files = new("FILE... TARGET")
+    {
+        Description = "The image file to read, or several that are put behind each other; last the file or block device "
+            + "to write",
+        Arity = ArgumentArity.OneOrMore,
+    };
     private readonly Option<string?> _sourceFormat = DiskFile.FormatOption("-f", "Format of FILE [found out]");
     private readonly Option<string?> _targetFormat = DiskFile.TargetFormatOption("-O", "Format of TARGET [raw]");
-    private readonly Option<string[]> _shape = new("-o")
+    private readonly Option<string[]> _options = new("-o")
     {
-        Description = "Shape of the target, comma-separated: " + DiskShape.Help,
+        Description = "What TARGET shall be, comma-separated: " + DiskShape.Help + ", " + NewDisk.Help,
     };
+    private readonly Option<string?> _backing = new("-B")
+    {
+        Description = "Backing file of TARGET: it holds what FILE's backing file does, so only FILE's own is written",
+    };
+    private readonly Option<string?> _backingFormat = DiskFile.FormatOption("-F", "Format of the backing file");
     private readonly Option<bool> _compress = new("-c") { Description = "Compress the clusters of a qcow2 target" };
     private readonly Option<string?> _size = new("--size")
     {
@@ -32,12 +35,19 @@ internal sealed class DiskConvertCommand
     {
         Description = "Runs of zeroes at least this long are not written [4k]; 0 to write everything",
     };
-    private readonly Option<int?> _parallel = new("-m") { Description = "Pieces handled at the same time, 1 to 16" };
+    private readonly Option<string?> _parallel = new("-m") { Description = "Pieces handled at the same time, 1 to 16" };
     private readonly Option<bool> _anyOrder = new("-W") { Description = "Accepted: the order is always the fastest" };
-    private readonly Option<bool> _existing = new("-n") { Description = "Write into an existing TARGET (raw)" };
+    private readonly Option<bool> _offload = new("-C") { Description = "Accepted: the kernel copies where it can" };
+    private readonly Option<string?> _rate = new("-r") { Description = "Bytes written in a second at most" };
+    private readonly Option<bool> _existing = new("-n") { Description = "Write into an existing TARGET" };
     private readonly Option<bool> _isZero = new("--target-is-zero")
     {
         Description = "With -n: TARGET is known to read as zeroes",
+    };
+    private readonly Option<bool> _bitmaps = new("--bitmaps") { Description = "Copy persistent bitmaps too" };
+    private readonly Option<bool> _skipBroken = new("--skip-broken-bitmaps")
+    {
+        Description = "With --bitmaps: leave out those that were not closed properly",
     };
     private readonly Option<string?> _snapshot = new("-l")
     {
@@ -45,16 +55,10 @@ internal sealed class DiskConvertCommand
     };
     private readonly Option<string?> _passphrase = DiskFile.PassphraseOption();
     private readonly Option<bool> _share = DiskFile.ShareOption();
-    private readonly Option<string?> _targetCache = new("-t") { Description = "Accepted: cache mode of TARGET" };
-    private readonly Option<string?> _sourceCache = new("-T") { Description = "Accepted: cache mode of FILE" };
+    private readonly Option<string?> _targetCache = DiskFile.CacheOption("-t", "TARGET");
+    private readonly Option<string?> _sourceCache = DiskFile.CacheOption("-T", "FILE");
     private readonly Option<bool> _progress = new("-p") { Description = "Show progress" };
     private readonly Option<bool> _quiet = new("-q") { Description = "Show nothing but errors" };
-
-    private DiskConvertCommand()
-    {
-        _targetCache.AcceptOnlyFromAmong(CacheModes);
-        _sourceCache.AcceptOnlyFromAmong(CacheModes);
-    }
 
     /// <summary>Makes the command.</summary>
     public static Command Create()
@@ -64,84 +68,121 @@ internal sealed class DiskConvertCommand
             Convert a disk to another format. Zeroes are not written; the target is sparse.
               registry disk convert -O qcow2 -c -o compression_type=zstd disk.raw disk.qcow2
               registry disk convert -O raw disk.qcow2 disk.raw
+              registry disk convert -l before-upgrade -O qcow2 disk.qcow2 then.qcow2
+              registry disk convert -O qcow2 -B new-base.qcow2 -F qcow2 overlay.qcow2 new-overlay.qcow2
+              registry disk convert -n -O raw disk.qcow2 /dev/vg0/disk
             """)
         {
-            self._source, self._target, self._sourceFormat, self._targetFormat, self._shape, self._compress, self._size,
-            self._sparse, self._parallel, self._anyOrder, self._existing, self._isZero, self._targetCache,
-            self._sourceCache, self._snapshot, self._passphrase, self._share, self._progress, self._quiet,
+            self._files, self._sourceFormat, self._targetFormat, self._options, self._backing, self._backingFormat,
+            self._compress, self._size, self._sparse, self._parallel, self._anyOrder, self._offload, self._rate,
+            self._existing, self._isZero, self._bitmaps, self._skipBroken, self._targetCache, self._sourceCache,
+            self._snapshot, self._passphrase, self._share, self._progress, self._quiet,
         };
-        command.SetAction(self.RunAsync);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            await self.Read(parsed).RunAsync(cancellationToken);
+            return 0;
+        });
         return command;
     }
 
-    private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
+    private DiskConversion Read(ParseResult parsed)
     {
-        var (from, to) = (parsed.GetValue(_source)!, parsed.GetValue(_target)!);
-        if (Path.GetFullPath(from) == Path.GetFullPath(to))
+        var files = parsed.GetValue(_files)!;
+        Require(files.Length > 1, "Must specify image file name");
+        var options = OptionText.Parse(parsed.GetValue(_options) ?? []);
+        var isExisting = parsed.GetValue(_existing);
+        Require(!isExisting || options.Count == 0, "-o has no effect when skipping image creation");
+        Require(isExisting || !parsed.GetValue(_isZero), "--target-is-zero requires use of -n flag");
+        var isCompressed = parsed.GetValue(_compress);
+        if (parsed.GetValue(_offload))
         {
-            throw new CommandException($"'{from}' cannot be converted onto itself.");
+            Require(!isCompressed, "Cannot enable copy offloading when -c is used");
+            Require(parsed.GetValue(_sparse) is null, "Cannot enable copy offloading when -S is used");
         }
 
-        var isShown = parsed.GetValue(_progress) && !parsed.GetValue(_quiet);
-        var opening = DiskFile.Options(from, parsed.GetValue(_passphrase)) with
+        var hasBitmaps = parsed.GetValue(_bitmaps);
+        Require(hasBitmaps || !parsed.GetValue(_skipBroken), "Use of --skip-broken-bitmaps requires --bitmaps");
+        var isQcow = parsed.GetValue(_targetFormat) == "qcow2";
+        Require(isQcow || !hasBitmaps, "Format driver 'raw' does not support bitmaps");
+        Require(isQcow || !isCompressed, "Compression not supported for this file format");
+        AddBacking(parsed, options, isQcow);
+        Require(
+            files.Length == 2 || !options.ContainsKey("backing_file"),
+            "Having a backing file for the target makes no sense when concatenating multiple input images");
+        return new DiskConversion(files[..^1], files[^1])
         {
+            SourceFormat = parsed.GetValue(_sourceFormat),
             Snapshot = parsed.GetValue(_snapshot),
-        };
-        await using var disk = await DiskFile.OpenAsync(
-            from, parsed.GetValue(_sourceFormat), opening, cancellationToken);
-        using var bar = isShown ? new ProgressBar("convert", disk.Image.VirtualSize) : null;
-        var options = Options(parsed) with { Progress = bar is null ? null : new BarProgress(bar) };
-        options = options with { Size = options.Size ?? SizeOf(disk.Image) };
-        if (options.Size < disk.Image.VirtualSize)
-        {
-            throw new CommandException(
-                $"'{from}' holds {disk.Image.VirtualSize} bytes; the target must not be smaller.");
-        }
-
-        await Converter.ConvertAsync(
-            disk.Image, to, parsed.GetValue(_targetFormat) == "qcow2" ? DiskFormat.Qcow2 : DiskFormat.Raw, options,
-            cancellationToken);
-        return 0;
-    }
-
-    /// <summary>A snapshot is as large as the active disk, as in qemu-img, but never loses its end.</summary>
-    private static long SizeOf(DiskImage disk) =>
-        disk is QcowImage { Snapshot: not null } image
-            ? Math.Max(image.VirtualSize, image.Header.VirtualSize)
-            : disk.VirtualSize;
-
-    private ConvertOptions Options(ParseResult parsed)
-    {
-        var size = parsed.GetValue(_size);
-        var sparse = Sizes.Parse(parsed.GetValue(_sparse) ?? "4k");
-        var parallel = parsed.GetValue(_parallel);
-        if (parallel is < 1 or > MostParallel)
-        {
-            throw new CommandException($"-m takes 1 to {MostParallel}.");
-        }
-
-        var options = new ConvertOptions
-        {
-            IsDurable = false, // as qemu-img convert: a copy that can be made again
-            Size = size is null ? null : Sizes.Parse(size),
-            Compress = parsed.GetValue(_compress),
-            SparseBytes = sparse is >= 0 and <= 1 << 30 ? (int)sparse : -1,
-            Read = DiskReadOptions.Local with { Parallelism = parallel ?? DiskReadOptions.Local.Parallelism },
-            IntoExisting = parsed.GetValue(_existing),
+            PassphraseFile = parsed.GetValue(_passphrase),
+            IsQcow = isQcow,
+            Options = options,
+            IsCompressed = isCompressed,
+            Size = parsed.GetValue(_size) is { } size ? Sizes.Parse(size) : null,
+            SparseBytes = Sparse(parsed.GetValue(_sparse)),
+            Parallelism = Parallel(parsed.GetValue(_parallel)),
+            BytesPerSecond = parsed.GetValue(_rate) is { } rate ? Rate(rate) : null,
+            IntoExisting = isExisting,
             TargetIsZero = parsed.GetValue(_isZero),
+            HasBitmaps = hasBitmaps,
+            SkipsBrokenBitmaps = parsed.GetValue(_skipBroken),
+            IsProgressShown = parsed.GetValue(_progress) && !parsed.GetValue(_quiet),
         };
-        var shape = OptionText.Parse(parsed.GetValue(_shape) ?? []);
-        options = options with
-        {
-            Preallocation = DiskShape.TakePreallocation(shape),
-            Qcow = DiskShape.Take(shape),
-        };
-        DiskShape.RefuseOthers(shape);
-        return options;
     }
 
-    private sealed class BarProgress(ProgressBar bar) : IProgress<ConvertProgress>
+    private void AddBacking(ParseResult parsed, Dictionary<string, string> options, bool isQcow)
     {
-        public void Report(ConvertProgress value) => bar.Set(value.BytesDone, value.BytesTotal);
+        if (parsed.GetValue(_backing) is { } backing)
+        {
+            options["backing_file"] = backing;
+        }
+
+        if (parsed.GetValue(_backingFormat) is { } format)
+        {
+            options["backing_fmt"] = format;
+        }
+
+        if (options.ContainsKey("backing_file"))
+        {
+            Require(isQcow, "Backing file not supported for file format 'raw'");
+            Require(options.ContainsKey("backing_fmt"), "Use of backing file requires explicit backing format");
+        }
+    }
+
+    /// <summary>Runs are looked for in blocks of powers of two; a size between two is served by the smaller.</summary>
+    private static int Sparse(string? text)
+    {
+        var bytes = text is null ? ZeroBlocksDefault : Sizes.Parse(text);
+        Require(
+            bytes % 512 == 0 && bytes <= MostSparseBytes,
+            $"Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to {MostSparseBytes}. "
+            + "Select 0 to disable sparse detection (fully allocates output).");
+        return bytes == 0 ? 0 : 1 << int.Log2((int)bytes);
+    }
+
+    private static int Parallel(string? text)
+    {
+        var count = text is null ? DiskReadOptions.Local.Parallelism : OptionText.Number(text);
+        Require(
+            count is >= 1 and <= MostParallel,
+            $"Invalid number of coroutines. Allowed number of coroutines is between 1 and {MostParallel}");
+        return count;
+    }
+
+    private static long Rate(string text)
+    {
+        var rate = Sizes.Parse(text);
+        Require(rate > 0, "Invalid rate limit specified.");
+        return rate;
+    }
+
+    private static long ZeroBlocksDefault => ConvertOptions.Default.SparseBytes;
+
+    private static void Require(bool condition, string sentence)
+    {
+        if (!condition)
+        {
+            throw new CommandException(sentence);
+        }
     }
 }

@@ -20,9 +20,7 @@ internal sealed class DiskCreateCommand
     private readonly Option<bool> _unchecked = new("-u") { Description = "Do not open the backing file" };
     private readonly Option<string[]> _options = new("-o")
     {
-        Description = "Comma-separated: " + DiskShape.Help + ", backing_file=NAME, backing_fmt=FORMAT, data_file=NAME, "
-            + "data_file_raw=on|off, encrypt.format=luks (with encrypt.cipher-alg, .cipher-mode, .ivgen-alg, "
-            + ".ivgen-hash-alg, .hash-alg, .iterations)",
+        Description = "Comma-separated: " + DiskShape.Help + ", " + NewDisk.Help,
     };
     private readonly Option<string?> _passphrase = DiskFile.PassphraseOption();
     private readonly Option<bool> _quiet = new("-q") { Description = "Show nothing but errors" };
@@ -49,12 +47,21 @@ internal sealed class DiskCreateCommand
     {
         var path = parsed.GetValue(_file)!;
         var options = OptionText.Parse(parsed.GetValue(_options) ?? []);
+        var given = new Dictionary<string, string>(options);
         var preallocation = DiskShape.TakePreallocation(options);
         if (parsed.GetValue(_format) != "qcow2")
         {
+            if (parsed.GetValue(_backing) is not null)
+            {
+                throw new CommandException("Backing file not supported for file format 'raw'");
+            }
+
+            options.Remove("size", out var text);
             DiskShape.RefuseOthers(options);
-            await CreateRawAsync(path, SizeOf(parsed), preallocation, cancellationToken);
-            return Done(parsed, $"Formatting '{path}', fmt=raw size={SizeOf(parsed)}");
+            var size = SizeOf(parsed, text is null ? -1 : Sizes.Parse(text));
+            await NewDisk.CreateRawAsync(path, size, preallocation, cancellationToken);
+            var reserved = given.TryGetValue("preallocation", out var name) ? " preallocation=" + name : "";
+            return Done(parsed, $"Formatting '{path}', fmt=raw size={size}{reserved}");
         }
 
         var wanted = await ReadAsync(parsed, path, options, cancellationToken);
@@ -67,21 +74,8 @@ internal sealed class DiskCreateCommand
             throw new CommandException("-u and preallocation exclude each other.");
         }
 
-        var isDone = false;
-        try
-        {
-            await CreateQcowAsync(path, wanted, open, preallocation, cancellationToken);
-            isDone = true;
-        }
-        finally
-        {
-            if (!isDone)
-            {
-                File.Delete(path);
-            }
-        }
-
-        return Done(parsed, $"Formatting '{path}', {DiskShape.Describe(wanted)}");
+        await NewDisk.CreateQcowAsync(path, wanted, open, preallocation, cancellationToken);
+        return Done(parsed, $"Formatting '{path}', {DiskShape.Describe(wanted, given)}");
     }
 
     private int Done(ParseResult parsed, string sentence)
@@ -94,97 +88,30 @@ internal sealed class DiskCreateCommand
         return 0;
     }
 
-    private long SizeOf(ParseResult parsed) => parsed.GetValue(_size) is { } text
+    private long SizeOf(ParseResult parsed, long otherwise) => parsed.GetValue(_size) is { } text
         ? Sizes.Parse(text)
-        : throw new CommandException("Image creation needs a size parameter");
+        : otherwise >= 0 ? otherwise : throw new CommandException("Image creation needs a size parameter");
 
     private async Task<QcowCreateOptions> ReadAsync(
         ParseResult parsed, string path, Dictionary<string, string> options, CancellationToken cancellationToken)
     {
-        options.Remove("backing_file", out var backing);
-        options.Remove("backing_fmt", out var backingFormat);
-        options.Remove("data_file", out var dataFile);
-        var isRaw = options.Remove("data_file_raw", out var flag) && OptionText.Flag(flag);
-        backing = parsed.GetValue(_backing) ?? backing;
-        backingFormat = parsed.GetValue(_backingFormat) ?? backingFormat;
-        if (backing is not null && backingFormat is null)
+        var taken = NewDisk.Take(options);
+        var backing = parsed.GetValue(_backing) ?? taken.BackingName;
+        var format = parsed.GetValue(_backingFormat) ?? taken.BackingFormat;
+        if (backing is not null && format is null)
         {
             throw new CommandException("Backing file specified without backing format");
         }
 
-        var shape = DiskShape.Take(options);
-        var luks = DiskShape.TakeLuks(options);
-        DiskShape.RefuseOthers(options);
-        return new QcowCreateOptions
+        var size = taken.Size;
+        if (backing is not null && !parsed.GetValue(_unchecked))
         {
-            Size = parsed.GetValue(_size) is null && backing is not null && !parsed.GetValue(_unchecked)
-                ? await BackingSizeAsync(parsed, path, backing, backingFormat!, cancellationToken)
-                : SizeOf(parsed),
-            Shape = shape,
-            Luks = luks,
-            BackingName = backing,
-            BackingFormat = backingFormat,
-            DataFileName = dataFile,
-            IsDataFileRaw = isRaw,
-        };
-    }
-
-    private async Task<long> BackingSizeAsync(
-        ParseResult parsed, string path, string name, string format, CancellationToken cancellationToken)
-    {
-        await using var backing = await DiskFile.OpenAsync(
-            LocalFilesGate.FullName(path, name), format, parsed.GetValue(_passphrase), cancellationToken);
-        return backing.Image.VirtualSize;
-    }
-
-    private static async Task CreateRawAsync(
-        string path, long size, Preallocation preallocation, CancellationToken cancellationToken)
-    {
-        if (preallocation == Preallocation.Metadata)
-        {
-            throw new CommandException("Unsupported preallocation mode 'metadata'");
+            // It must be there, even where its size is not asked for.
+            await using var disk = await DiskFile.OpenAsync(
+                LocalFilesGate.FullName(path, backing), format, parsed.GetValue(_passphrase), cancellationToken);
+            size = size >= 0 ? size : disk.Image.VirtualSize;
         }
 
-        await using var file = FileBytes.Create(path);
-        await file.SetLengthAsync(checked(size + 511) & ~511L, cancellationToken);
-        await file.PreallocateAsync(preallocation, file.Length, cancellationToken);
-    }
-
-    private static async Task CreateQcowAsync(
-        string path, QcowCreateOptions options, DiskOpenOptions open, Preallocation preallocation,
-        CancellationToken cancellationToken)
-    {
-        options.Validate();
-        if (options.DataFileName is { } dataFile)
-        {
-            await using var data = FileBytes.Create(LocalFilesGate.FullName(path, dataFile));
-        }
-
-        await using var file = FileBytes.Create(path);
-        await using var disk = await QcowDisk.CreateAsync(file, options, open, cancellationToken);
-        if (preallocation == Preallocation.Off)
-        {
-            return;
-        }
-
-        await disk.PreallocateAsync(0, disk.VirtualSize, cancellationToken);
-        if (preallocation == Preallocation.FAlloc)
-        {
-            await file.PreallocateAsync(preallocation, file.Length, cancellationToken);
-        }
-        else if (preallocation == Preallocation.Full)
-        {
-            await WriteZeroesAsync(disk, cancellationToken);
-        }
-    }
-
-    private static async Task WriteZeroesAsync(QcowDisk disk, CancellationToken cancellationToken)
-    {
-        var zeroes = new byte[1 << 20];
-        for (var offset = 0L; offset < disk.VirtualSize; offset += zeroes.Length)
-        {
-            var piece = zeroes.AsMemory(0, (int)Math.Min(zeroes.Length, disk.VirtualSize - offset));
-            await disk.WriteAsync(offset, piece, cancellationToken);
-        }
+        return taken with { BackingName = backing, BackingFormat = format, Size = SizeOf(parsed, size) };
     }
 }

@@ -34,10 +34,11 @@ internal sealed class DiskEdit : IAsyncDisposable
     public static async Task<DiskEdit> OpenAsync(
         string path, string? format, string? passphraseFile, CancellationToken cancellationToken, bool isShared = false)
     {
+        var known = DiskFile.FormatOf(format);
         var bytes = FileBytes.OpenWrite(path, isShared);
         try
         {
-            var kind = DiskFile.FormatOf(format) ?? await DiskImages.DetectAsync(bytes, cancellationToken);
+            var kind = known ?? await DiskImages.DetectAsync(bytes, cancellationToken);
             return new DiskEdit(bytes, kind switch
             {
                 DiskFormat.Qcow2 => await QcowDisk.OpenAsync(bytes, Options(path, passphraseFile), cancellationToken),

@@ -17,12 +17,9 @@ internal sealed class DiskFile : IAsyncDisposable
     public DiskImage Image { get; }
 
     /// <summary>The option that names a format, as qemu-img has it.</summary>
-    public static Option<string?> FormatOption(string name, string description)
-    {
-        var option = new Option<string?>(name) { Description = description };
-        option.AcceptOnlyFromAmong("raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi");
-        return option;
-    }
+    /// <remarks>It is judged where the file is opened: what comes of that is the verb's.</remarks>
+    public static Option<string?> FormatOption(string name, string description) =>
+        new(name) { Description = description + ": raw, qcow2, vmdk, vpc, vhdx or vdi" };
 
     /// <summary>The option that names the format of a file that is made.</summary>
     public static Option<string?> TargetFormatOption(string name, string description)
@@ -32,21 +29,32 @@ internal sealed class DiskFile : IAsyncDisposable
         return option;
     }
 
-    /// <summary>The format that one of qemu-img's names stands for; null for none.</summary>
+    /// <summary>The format that one of qemu-img's names stands for; null for null.</summary>
+    /// <exception cref="CommandException">It is none of them.</exception>
     public static DiskFormat? FormatOf(string? name) => name switch
     {
         null => null,
+        "raw" => DiskFormat.Raw,
         "qcow2" => DiskFormat.Qcow2,
         "vmdk" => DiskFormat.Vmdk,
         "vpc" => DiskFormat.Vhd,
         "vhdx" => DiskFormat.Vhdx,
         "vdi" => DiskFormat.Vdi,
-        _ => DiskFormat.Raw,
+        _ => throw new CommandException($"Unknown driver '{name}'"),
     };
 
     /// <summary>What qemu-img calls a format.</summary>
     public static string NameOf(DiskFormat format) =>
         format == DiskFormat.Vhd ? "vpc" : FormatNames.Of(format);
+
+    /// <summary>The option that chooses a cache mode in qemu-img: everything goes through the page cache here, so it
+    /// changes nothing.</summary>
+    public static Option<string?> CacheOption(string name, string file)
+    {
+        var option = new Option<string?>(name) { Description = $"Accepted: cache mode of {file}" };
+        option.AcceptOnlyFromAmong("none", "writeback", "unsafe", "directsync", "writethrough");
+        return option;
+    }
 
     /// <summary>The option that names a file with the passphrase of encrypted disks.</summary>
     public static Option<string?> PassphraseOption() => new("--passphrase-file")
@@ -81,10 +89,11 @@ internal sealed class DiskFile : IAsyncDisposable
     public static async Task<DiskFile> OpenAsync(
         string path, string? format, DiskOpenOptions options, CancellationToken cancellationToken)
     {
+        var known = FormatOf(format);
         var bytes = FileBytes.OpenRead(path);
         try
         {
-            var kind = FormatOf(format) ?? await DiskImages.DetectAsync(bytes, cancellationToken);
+            var kind = known ?? await DiskImages.DetectAsync(bytes, cancellationToken);
             return new DiskFile(bytes, await DiskImages.OpenAsync(bytes, kind, options, cancellationToken));
         }
         catch

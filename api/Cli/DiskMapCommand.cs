@@ -35,9 +35,10 @@ internal static class DiskMapCommand
             var path = parsed.GetValue(file)!;
             await using var disk = await DiskFile.OpenAsync(
                 path, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
-            var from = Math.Min(parsed.GetValue(start) ?? 0, disk.Image.VirtualSize);
-            var size = Math.Min(parsed.GetValue(length) ?? long.MaxValue, disk.Image.VirtualSize - from);
-            var runs = disk.Image.StatusAsync(from, size, cancellationToken);
+            var from = parsed.GetValue(start) ?? 0;
+            var rest = disk.Image.VirtualSize - Math.Min(from, disk.Image.VirtualSize);
+            var size = Math.Min(parsed.GetValue(length) ?? long.MaxValue, rest);
+            var runs = disk.Image.StatusAsync(disk.Image.VirtualSize - rest, size, cancellationToken);
             await (output.IsJson(parsed) ? WriteJsonAsync(runs, from) : WriteHumanAsync(runs, disk.Image, path));
             return 0;
         });

@@ -18,6 +18,9 @@ internal static class DiskRebaseCommand
             Description = "Only change the name: the new backing file holds the same as the old one",
         };
         var progress = new Option<bool>("-p") { Description = "Show progress" };
+        var cache = DiskFile.CacheOption("-t", "FILE");
+        var sourceCache = DiskFile.CacheOption("-T", "the backing files");
+        var share = DiskFile.ShareOption();
         var passphrase = DiskFile.PassphraseOption();
         var quiet = new Option<bool>("-q") { Description = "Show nothing but errors" };
         var command = new Command("rebase", """
@@ -25,12 +28,19 @@ internal static class DiskRebaseCommand
               registry disk rebase -b other.qcow2 -F qcow2 overlay.qcow2
               registry disk rebase -b "" overlay.qcow2
               registry disk rebase -u -b moved/base.qcow2 -F qcow2 overlay.qcow2
-            """) { file, backing, backingFormat, format, unsafely, progress, passphrase, quiet };
+            """) { file, backing, backingFormat, format, unsafely, progress, passphrase, cache,
+                sourceCache, share, quiet };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var path = parsed.GetValue(file)!;
             var name = parsed.GetValue(backing) is { Length: > 0 } given ? given : null;
             var target = parsed.GetValue(backingFormat);
+            if (name is not null && target is null)
+            {
+                throw new CommandException(
+                    $"Could not change the backing file to '{name}': backing format must be specified");
+            }
+
             if (parsed.GetValue(unsafely))
             {
                 // Neither the old nor the new one has to be there.
@@ -45,10 +55,10 @@ internal static class DiskRebaseCommand
                 ? null
                 : await DiskFile.OpenAsync(
                     LocalFilesGate.FullName(path, name), target, parsed.GetValue(passphrase), cancellationToken);
-            using var bar = parsed.GetValue(progress) && !parsed.GetValue(quiet)
-                ? new ProgressBar("rebase", edit.Disk.VirtualSize)
-                : null;
-            await edit.Qcow.RebaseAsync(disk?.Image, name, target, ByteProgress.To(bar, edit.Disk), cancellationToken);
+            using var shown = DiskProgress.Begin(
+                parsed.GetValue(progress) && !parsed.GetValue(quiet), "rebase", edit.Disk.VirtualSize);
+            await edit.Qcow.RebaseAsync(disk?.Image, name, target, shown, cancellationToken);
+            shown?.Complete();
             return 0;
         });
         return command;

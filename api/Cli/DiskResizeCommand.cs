@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Registry.Engine.Bytes;
+using Registry.Engine.Qcow2.Writing;
 
 namespace Registry.Api.Cli;
 
@@ -12,18 +14,24 @@ internal static class DiskResizeCommand
         var size = new Argument<string>("SIZE") { Description = "New size; +SIZE or -SIZE: so much more or less" };
         var format = DiskFile.FormatOption("-f", "Format of FILE [found out]");
         var shrink = new Option<bool>("--shrink") { Description = "Allow to cut off what lies behind the new end" };
+        var preallocation = new Option<string?>("--preallocation")
+        {
+            Description = "What of the new space exists already: off, metadata, falloc or full [off]",
+        };
         var passphrase = DiskFile.PassphraseOption();
         var quiet = new Option<bool>("-q") { Description = "Show nothing but errors" };
         var command = new Command("resize", """
             Change the size of a disk.
               registry disk resize disk.qcow2 +2G
+              registry disk resize --preallocation=falloc disk.raw 12G
               registry disk resize --shrink disk.qcow2 8G
-            """) { file, size, format, shrink, passphrase, quiet };
+            """) { file, size, format, shrink, preallocation, passphrase, quiet };
 
         // "-2G" is a size, not an option.
         command.TreatUnmatchedTokensAsErrors = true;
         command.SetAction(async (parsed, cancellationToken) =>
         {
+            var reserved = DiskShape.ReadPreallocation(parsed.GetValue(preallocation) ?? "off");
             await using var edit = await DiskEdit.OpenAsync(
                 parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
             var old = edit.Disk.VirtualSize;
@@ -35,7 +43,12 @@ internal static class DiskResizeCommand
                     + "Shrinking an image will delete all data beyond the shrunken image's end.");
             }
 
-            await edit.Disk.ResizeAsync(wanted, cancellationToken);
+            if (wanted < old && reserved != Preallocation.Off)
+            {
+                throw new CommandException("Preallocation can only be used for growing images");
+            }
+
+            await ResizeAsync(edit, old, wanted, reserved, cancellationToken);
             await edit.Disk.FlushAsync(cancellationToken);
             if (!parsed.GetValue(quiet))
             {
@@ -45,6 +58,25 @@ internal static class DiskResizeCommand
             return 0;
         });
         return command;
+    }
+
+    private static async Task ResizeAsync(
+        DiskEdit edit, long old, long size, Preallocation preallocation, CancellationToken cancellationToken)
+    {
+        if (edit.Disk is QcowDisk qcow)
+        {
+            await qcow.ResizeAsync(size, cancellationToken);
+            await NewDisk.PreallocateAsync(edit.Bytes, qcow, old, preallocation, cancellationToken);
+            return;
+        }
+
+        if (preallocation == Preallocation.Metadata)
+        {
+            throw new CommandException("Unsupported preallocation mode 'metadata'");
+        }
+
+        await edit.Disk.ResizeAsync(size, cancellationToken);
+        await edit.Bytes.PreallocateAsync(preallocation, old, size - old, cancellationToken);
     }
 
     private static long Target(string text, long old)

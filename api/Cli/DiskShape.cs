@@ -14,6 +14,12 @@ internal static class DiskShape
     public const string Help = "compat=0.10|1.1, cluster_size=BYTES, refcount_bits=N, lazy_refcounts=on|off, "
         + "compression_type=zlib|zstd, extended_l2=on|off, preallocation=off|metadata|falloc|full";
 
+    private static readonly string[] EncryptionNames =
+    [
+        "encrypt.format", "encrypt.cipher-alg", "encrypt.cipher-mode", "encrypt.ivgen-alg", "encrypt.ivgen-hash-alg",
+        "encrypt.hash-alg", "encrypt.iterations",
+    ];
+
     /// <summary>Takes the options of a qcow2 image's shape out of others.</summary>
     public static QcowShape Take(Dictionary<string, string> options)
     {
@@ -69,18 +75,43 @@ internal static class DiskShape
         }
     }
 
-    /// <summary>What qemu-img prints of a new image.</summary>
-    public static string Describe(QcowCreateOptions options)
+    /// <summary>What qemu-img prints of a new image: what it is, and what else was asked for.</summary>
+    /// <param name="options">What it is.</param>
+    /// <param name="given">The options as they were written.</param>
+    public static string Describe(QcowCreateOptions options, IReadOnlyDictionary<string, string> given)
     {
         var shape = options.Shape;
-        return string.Create(CultureInfo.InvariantCulture, $"fmt=qcow2 cluster_size={shape.ClusterSize}")
-            + $" extended_l2={OnOff(shape.ExtendedL2)}"
-            + $" compression_type={(shape.Compression == ClusterCompression.Zstd ? "zstd" : "zlib")}"
-            + string.Create(CultureInfo.InvariantCulture, $" size={options.Size}")
-            + (options.BackingName is { } name ? $" backing_file={name} backing_fmt={options.BackingFormat}" : "")
-            + (options.DataFileName is { } file ? $" data_file={file}" : "")
-            + $" lazy_refcounts={OnOff(shape.LazyRefcounts)} refcount_bits={shape.RefcountBits}";
+        (string Name, object? Value)[] values =
+        [
+            .. EncryptionNames.Select(name => (name, (object?)given.GetValueOrDefault(name))),
+            ("cluster_size", shape.ClusterSize),
+            ("extended_l2", OnOff(shape.ExtendedL2)),
+            ("preallocation", given.GetValueOrDefault("preallocation")),
+            ("compression_type", shape.Compression == ClusterCompression.Zstd ? "zstd" : "zlib"),
+            ("size", options.Size),
+            ("compat", given.GetValueOrDefault("compat")),
+            ("backing_file", options.BackingName),
+            ("backing_fmt", options.BackingFormat),
+            ("data_file", options.DataFileName),
+            ("data_file_raw", given.ContainsKey("data_file_raw") ? OnOff(options.IsDataFileRaw) : null),
+            ("lazy_refcounts", OnOff(shape.LazyRefcounts)),
+            ("refcount_bits", shape.RefcountBits),
+        ];
+        return "fmt=qcow2" + string.Concat(
+            from value in values
+            where value.Value is not null
+            select string.Create(CultureInfo.InvariantCulture, $" {value.Name}={value.Value}"));
     }
+
+    /// <summary>Reads a preallocation.</summary>
+    public static Preallocation ReadPreallocation(string text) => text switch
+    {
+        "off" => Preallocation.Off,
+        "metadata" => Preallocation.Metadata,
+        "falloc" => Preallocation.FAlloc,
+        "full" => Preallocation.Full,
+        _ => throw new CommandException($"'{text}' is no preallocation: off, metadata, falloc or full."),
+    };
 
     private static T Take<T>(Dictionary<string, string> options, string name, Func<string, T> read, T otherwise) =>
         options.Remove(name, out var text) ? read(text) : otherwise;
@@ -104,14 +135,5 @@ internal static class DiskShape
         "zlib" => ClusterCompression.Deflate,
         "zstd" => ClusterCompression.Zstd,
         _ => throw new CommandException($"'{text}' is no compression: zlib or zstd."),
-    };
-
-    private static Preallocation ReadPreallocation(string text) => text switch
-    {
-        "off" => Preallocation.Off,
-        "metadata" => Preallocation.Metadata,
-        "falloc" => Preallocation.FAlloc,
-        "full" => Preallocation.Full,
-        _ => throw new CommandException($"'{text}' is no preallocation: off, metadata, falloc or full."),
     };
 }

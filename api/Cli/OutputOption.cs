@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Unicode;
@@ -36,12 +37,12 @@ internal sealed class OutputOption
     /// <summary>Prints JSON on standard output.</summary>
     public static void WriteJson(Action<Utf8JsonWriter> write)
     {
-        using var stdout = Console.OpenStandardOutput();
-        using (var json = new Utf8JsonWriter(stdout, JsonOptions))
+        using var text = new MemoryStream();
+        using (var json = new Utf8JsonWriter(text, JsonOptions))
         {
             write(json);
         }
 
-        stdout.WriteByte((byte)'\n');
+        Console.WriteLine(Encoding.UTF8.GetString(text.GetBuffer(), 0, (int)text.Length));
     }
 }

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Parsing;
 using System.Data.Common;
 using Grpc.Core;
 using Registry.Api.Grpc;
@@ -42,13 +44,33 @@ public static class RegistryCommand
                 EnableDefaultExceptionHandler = false,
                 ProcessTerminationTimeout = StopTimeout,
             };
-            return await root.Parse(args).InvokeAsync(configuration);
+            var parsed = root.Parse(args);
+            return parsed.Errors.Count == 0 || parsed.Action is HelpAction
+                ? await parsed.InvokeAsync(configuration)
+                : await RefuseAsync(parsed);
         }
         catch (Exception e) when (Sentence(e) is { } sentence)
         {
             await Console.Error.WriteLineAsync("registry: " + sentence);
             return Failed;
         }
+    }
+
+    /// <summary>Says what is wrong with a command line, and where its help is.</summary>
+    private static async Task<int> RefuseAsync(ParseResult parsed)
+    {
+        var command = parsed.CommandResult.Command;
+        var verbs = command.Name;
+        for (var above = parsed.CommandResult.Parent; above is CommandResult { Command: not RootCommand } result;
+            above = result.Parent)
+        {
+            verbs = $"{result.Command.Name} {verbs}";
+        }
+
+        var mistake = parsed.Errors[0].Message.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0);
+        var help = command is RootCommand ? "registry --help" : $"registry {verbs} --help";
+        await Console.Error.WriteLineAsync($"registry: {string.Join(' ', mistake)}\nTry '{help}' for more information.");
+        return Failed;
     }
 
     /// <summary>What to tell the user of a failure, in one line; null for a bug.</summary>

@@ -71,26 +71,36 @@ public sealed partial class FileBytes
     /// <param name="count">Bytes of the file.</param>
     /// <param name="cancellationToken">Cancels the writing of zeroes.</param>
     /// <exception cref="IOException">There is no space, or writing failed.</exception>
+    public ValueTask PreallocateAsync(
+        Preallocation preallocation, long count, CancellationToken cancellationToken) =>
+        PreallocateAsync(preallocation, 0, count, cancellationToken);
+
+    /// <summary>Gives a part of a file, which holds nothing yet, disk space.</summary>
+    /// <param name="preallocation">What shall exist.</param>
+    /// <param name="offset">First byte.</param>
+    /// <param name="count">Bytes; the file becomes as long where it is shorter.</param>
+    /// <param name="cancellationToken">Cancels the writing of zeroes.</param>
+    /// <exception cref="IOException">There is no space, or writing failed.</exception>
     public async ValueTask PreallocateAsync(
-        Preallocation preallocation, long count, CancellationToken cancellationToken)
+        Preallocation preallocation, long offset, long count, CancellationToken cancellationToken)
     {
         if (preallocation is Preallocation.Off or Preallocation.Metadata || count == 0)
         {
             return;
         }
 
-        if (count > Length)
+        if (checked(offset + count) > Length)
         {
-            await SetLengthAsync(count, cancellationToken).ConfigureAwait(false);
+            await SetLengthAsync(offset + count, cancellationToken).ConfigureAwait(false);
         }
 
         // Where space cannot be had without writing, it is written: as qemu-img does.
-        if (preallocation == Preallocation.FAlloc && TryAllocate(handle, 0, count))
+        if (preallocation == Preallocation.FAlloc && TryAllocate(handle, offset, count))
         {
             return;
         }
 
-        await WriteZeroesAsync(0, count, cancellationToken).ConfigureAwait(false);
+        await WriteZeroesAsync(offset, offset + count, cancellationToken).ConfigureAwait(false);
     }
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]

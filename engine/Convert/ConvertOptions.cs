@@ -42,6 +42,9 @@ public sealed record ConvertOptions
     /// not).</summary>
     public bool IsDurable { get; init; } = true;
 
+    /// <summary>Bytes written in a second at most; null for as many as can be.</summary>
+    public long? BytesPerSecond { get; init; }
+
     /// <summary>Told the guest bytes handled so far, of all that are stored; null when nobody looks.</summary>
     public IProgress<ConvertProgress>? Progress { get; init; }
 }

@@ -17,17 +17,36 @@ public static class Converter
     /// <exception cref="ImageFormatException">The source is malformed, or the target format cannot be
     /// written.</exception>
     /// <exception cref="IOException">Reading or writing failed; a file made here is removed again.</exception>
-    public static async ValueTask<long> ConvertAsync(
+    public static ValueTask<long> ConvertAsync(
         DiskImage image,
+        string targetPath,
+        DiskFormat format,
+        ConvertOptions options,
+        CancellationToken cancellationToken) =>
+        ConvertAsync([DiskPart.Whole(image)], targetPath, format, options, cancellationToken);
+
+    /// <summary>Converts disks, one behind the other, to one.</summary>
+    /// <param name="parts">The sources.</param>
+    /// <param name="targetPath">A file to make or replace, or a block device.</param>
+    /// <param name="format"><see cref="DiskFormat.Raw"/> or <see cref="DiskFormat.Qcow2"/>.</param>
+    /// <param name="options">Size, shape, progress.</param>
+    /// <param name="cancellationToken">Cancels; a file made here is removed again.</param>
+    /// <returns>Content bytes written.</returns>
+    /// <exception cref="ImageFormatException">A source is malformed, or the target format cannot be
+    /// written.</exception>
+    /// <exception cref="IOException">Reading or writing failed; a file made here is removed again.</exception>
+    public static async ValueTask<long> ConvertAsync(
+        IReadOnlyList<DiskPart> parts,
         string targetPath,
         DiskFormat format,
         ConvertOptions options,
         CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(image);
+        ArgumentNullException.ThrowIfNull(parts);
         ArgumentNullException.ThrowIfNull(options);
-        var size = options.Size ?? image.VirtualSize;
-        ArgumentOutOfRangeException.ThrowIfLessThan(size, image.VirtualSize, nameof(options));
+        var sum = DiskPart.Sum(parts);
+        var size = options.Size ?? sum;
+        ArgumentOutOfRangeException.ThrowIfLessThan(size, sum, nameof(options));
         if (format is not (DiskFormat.Raw or DiskFormat.Qcow2))
         {
             throw new ImageFormatException(FormatError.UnsupportedFeature, $"Format {format} cannot be written.");
@@ -40,7 +59,7 @@ public static class Converter
         {
             await using (target.ConfigureAwait(false))
             {
-                var written = await WriteAsync(image, target, isFresh, format, size, options, cancellationToken)
+                var written = await WriteAsync(parts, target, isFresh, format, size, options, cancellationToken)
                     .ConfigureAwait(false);
                 isDone = true;
                 return written;
@@ -114,21 +133,32 @@ public static class Converter
     }
 
     private static async ValueTask<long> WriteAsync(
-        DiskImage image, FileBytes target, bool isFresh, DiskFormat format, long size, ConvertOptions options,
-        CancellationToken cancellationToken)
+        IReadOnlyList<DiskPart> parts, FileBytes target, bool isFresh, DiskFormat format, long size,
+        ConvertOptions options, CancellationToken cancellationToken)
     {
         var isZero = isFresh || options.TargetIsZero;
         var sink = format == DiskFormat.Raw
             ? await RawAsync(target, size, isZero, options, cancellationToken).ConfigureAwait(false)
-            : await QcowAsync(image, target, (size + 511) & ~511L, isZero, options, cancellationToken)
+            : await QcowAsync(target, (size + 511) & ~511L, isZero, options, cancellationToken)
                 .ConfigureAwait(false);
 
         // Sinks that place clusters as they come, and compression above all, want them front to back.
         var read = sink is RawDiskSink or QcowDiskSink ? options.Read : options.Read with { Order = PieceOrder.Guest };
         var progress = options.Progress is { } listener
-            ? new Forward(listener, await StoredAsync(image, cancellationToken).ConfigureAwait(false))
+            ? new Forward(listener, await StoredAsync(parts, cancellationToken).ConfigureAwait(false))
             : null;
-        await DiskReader.CopyAsync(image, sink, read, progress, cancellationToken).ConfigureAwait(false);
+        var pace = new WritePace(options.BytesPerSecond);
+        var place = 0L;
+        foreach (var part in parts)
+        {
+            var moved = new ShiftedSink(sink, place - part.Start, pace);
+            var range = read with { Start = part.Start, Length = part.Length };
+            await DiskReader.CopyAsync(part.Image, moved, range, progress, cancellationToken).ConfigureAwait(false);
+            place += part.Length;
+            progress?.EndPart();
+        }
+
+        await sink.CompleteAsync(cancellationToken).ConfigureAwait(false);
         return sink.BytesWritten;
     }
 
@@ -151,10 +181,8 @@ public static class Converter
     }
 
     private static async ValueTask<IDiskSink> QcowAsync(
-        DiskImage image, FileBytes target, long size, bool isZero, ConvertOptions options,
-        CancellationToken cancellationToken)
+        FileBytes target, long size, bool isZero, ConvertOptions options, CancellationToken cancellationToken)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(size, image.VirtualSize, nameof(options));
         if (options.Compress)
         {
             return new QcowCompressSink(target, size, options.Qcow, options.Read.Parallelism)
@@ -189,12 +217,17 @@ public static class Converter
     }
 
     /// <summary>Guest bytes that are stored.</summary>
-    private static async ValueTask<long> StoredAsync(DiskImage image, CancellationToken cancellationToken)
+    private static async ValueTask<long> StoredAsync(
+        IReadOnlyList<DiskPart> parts, CancellationToken cancellationToken)
     {
         var stored = 0L;
-        await foreach (var extent in image.MapAsync(0, image.VirtualSize, cancellationToken).ConfigureAwait(false))
+        foreach (var part in parts)
         {
-            stored += extent.IsStored ? extent.Length : 0;
+            await foreach (var extent in part.Image.MapAsync(part.Start, part.Length, cancellationToken)
+                .ConfigureAwait(false))
+            {
+                stored += extent.IsStored ? extent.Length : 0;
+            }
         }
 
         return stored;
@@ -202,6 +235,16 @@ public static class Converter
 
     private sealed class Forward(IProgress<ConvertProgress> listener, long total) : IProgress<long>
     {
-        public void Report(long value) => listener.Report(new ConvertProgress(value, total));
+        private long before;
+        private long last;
+
+        public void Report(long value)
+        {
+            last = before + value;
+            listener.Report(new ConvertProgress(last, total));
+        }
+
+        /// <summary>What comes next counts from nothing again.</summary>
+        public void EndPart() => before = last;
     }
 }

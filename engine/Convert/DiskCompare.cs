@@ -21,14 +21,25 @@ public static class DiskCompare
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <exception cref="ImageFormatException">An image is malformed where it was read.</exception>
     /// <exception cref="IOException">A layer could not be read.</exception>
+    public static ValueTask<DiskComparison> CompareAsync(
+        DiskImage a, DiskImage b, CancellationToken cancellationToken) =>
+        CompareAsync(a, b, null, cancellationToken);
+
+    /// <summary>Finds the first difference. Where one disk is longer, its tail must read as zeroes.</summary>
+    /// <param name="a">One disk.</param>
+    /// <param name="b">The other.</param>
+    /// <param name="progress">Told the bytes compared; null when nobody looks.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <exception cref="ImageFormatException">An image is malformed where it was read.</exception>
+    /// <exception cref="IOException">A layer could not be read.</exception>
     public static async ValueTask<DiskComparison> CompareAsync(
-        DiskImage a, DiskImage b, CancellationToken cancellationToken)
+        DiskImage a, DiskImage b, IProgress<long>? progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(a);
         ArgumentNullException.ThrowIfNull(b);
         var shared = Math.Min(a.VirtualSize, b.VirtualSize);
         var longer = a.VirtualSize > b.VirtualSize ? a : b;
-        var difference = await CompareSharedAsync(a, b, shared, cancellationToken).ConfigureAwait(false);
+        var difference = await CompareSharedAsync(a, b, shared, progress, cancellationToken).ConfigureAwait(false);
         if (difference < 0 && longer.VirtualSize > shared)
         {
             difference = await FirstContentAsync(longer, shared, cancellationToken).ConfigureAwait(false);
@@ -37,8 +48,51 @@ public static class DiskCompare
         return new DiskComparison(difference < 0, difference, a.VirtualSize != b.VirtualSize);
     }
 
+    /// <summary>Finds the first byte of which one disk says something else than the other: that it is stored, known to
+    /// be zero, or nowhere allocated. What the bytes are is not looked at.</summary>
+    /// <param name="a">One disk.</param>
+    /// <param name="b">The other, of the same size.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>The guest byte; -1 where both say the same of all.</returns>
+    public static async ValueTask<long> FirstStatusDifferenceAsync(
+        DiskImage a, DiskImage b, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(a);
+        ArgumentNullException.ThrowIfNull(b);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(b.VirtualSize, a.VirtualSize);
+        var left = a.StatusAsync(0, a.VirtualSize, cancellationToken).GetAsyncEnumerator(cancellationToken);
+        await using var leftScope = left.ConfigureAwait(false);
+        var right = b.StatusAsync(0, b.VirtualSize, cancellationToken).GetAsyncEnumerator(cancellationToken);
+        await using var rightScope = right.ConfigureAwait(false);
+        for (long position = 0; position < a.VirtualSize;)
+        {
+            if (left.Current.Start + left.Current.Length <= position)
+            {
+                await left.MoveNextAsync().ConfigureAwait(false);
+            }
+
+            if (right.Current.Start + right.Current.Length <= position)
+            {
+                await right.MoveNextAsync().ConfigureAwait(false);
+            }
+
+            var (one, other) = (left.Current, right.Current);
+            if (Flags(one) != Flags(other))
+            {
+                return position;
+            }
+
+            position = Math.Min(one.Start + one.Length, other.Start + other.Length);
+        }
+
+        return -1;
+
+        static (bool, bool, bool, bool) Flags(BlockStatus status) =>
+            (status.IsPresent, status.IsData, status.IsZero, status.Offset >= 0);
+    }
+
     private static async ValueTask<long> CompareSharedAsync(
-        DiskImage a, DiskImage b, long length, CancellationToken cancellationToken)
+        DiskImage a, DiskImage b, long length, IProgress<long>? progress, CancellationToken cancellationToken)
     {
         var left = new StoredRuns(a, length, cancellationToken);
         await using var leftScope = left.ConfigureAwait(false);
@@ -71,6 +125,7 @@ public static class DiskCompare
                 }
 
                 position += chunk;
+                progress?.Report(position);
             }
 
             return -1;

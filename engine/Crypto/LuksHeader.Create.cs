@@ -19,6 +19,16 @@ public sealed record LuksOptions
 
     /// <summary>Hash iterations that a try of the passphrase costs, at least 1000.</summary>
     public int Iterations { get; init; } = 2_000_000;
+
+    /// <summary>Bytes of the header and its key material, up to the payload.</summary>
+    public int HeaderBytes => LuksHeader.MaterialAlignment + (LuksHeader.SlotCount * SlotBytes);
+
+    /// <summary>Bytes from one key slot's material to the next.</summary>
+    internal int SlotBytes => (MaterialBytes + LuksHeader.MaterialAlignment - 1)
+        / LuksHeader.MaterialAlignment * LuksHeader.MaterialAlignment;
+
+    /// <summary>Bytes of one key slot's material.</summary>
+    internal int MaterialBytes => KeyBytes * LuksHeader.DefaultStripes;
 }
 
 /// <summary>A new LUKS header.</summary>
@@ -31,8 +41,8 @@ public sealed record NewLuksHeader(byte[] Bytes, LuksHeader Header, SectorCipher
 /// <content>Making a new header.</content>
 public sealed partial record LuksHeader
 {
-    private const int DefaultStripes = 4000;
-    private const int MaterialAlignment = 4096;
+    internal const int DefaultStripes = 4000;
+    internal const int MaterialAlignment = 4096;
 
     /// <summary>Makes a header with a random master key, which one passphrase opens.</summary>
     /// <param name="passphrase">The passphrase.</param>
@@ -43,16 +53,15 @@ public sealed partial record LuksHeader
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Iterations, 1000, nameof(options));
         var hash = LuksHash.Parse(options.HashName);
-        var materialBytes = options.KeyBytes * DefaultStripes;
-        var stride = (materialBytes + MaterialAlignment - 1) / MaterialAlignment * MaterialAlignment;
+        var materialBytes = options.MaterialBytes;
         var key = RandomNumberGenerator.GetBytes(options.KeyBytes);
         var slotKey = new byte[options.KeyBytes];
         try
         {
-            var header = Plan(options, stride);
+            var header = Plan(options);
             var digestIterations = (int)header.DigestIterations;
             Rfc2898DeriveBytes.Pbkdf2(key, header.DigestSalt, header.Digest, digestIterations, hash);
-            var bytes = new byte[MaterialAlignment + (SlotCount * stride)];
+            var bytes = new byte[options.HeaderBytes];
             header.WriteTo(bytes);
 
             var material = bytes.AsSpan(MaterialAlignment, materialBytes);
@@ -74,7 +83,7 @@ public sealed partial record LuksHeader
         }
     }
 
-    private static LuksHeader Plan(LuksOptions options, int stride)
+    private static LuksHeader Plan(LuksOptions options)
     {
         const int Sector = SectorCipher.SectorBytes;
         var slots = new LuksKeySlot[SlotCount];
@@ -84,7 +93,7 @@ public sealed partial record LuksHeader
                 IsActive: i == 0,
                 Iterations: i == 0 ? (uint)options.Iterations : 0,
                 Salt: i == 0 ? RandomNumberGenerator.GetBytes(SaltBytes) : new byte[SaltBytes],
-                MaterialSector: (uint)((MaterialAlignment + (i * stride)) / Sector),
+                MaterialSector: (uint)((MaterialAlignment + (i * options.SlotBytes)) / Sector),
                 Stripes: DefaultStripes);
         }
 
@@ -93,7 +102,7 @@ public sealed partial record LuksHeader
             CipherName = "aes",
             CipherMode = options.CipherMode,
             HashName = options.HashName,
-            PayloadSector = (uint)((MaterialAlignment + (SlotCount * stride)) / Sector),
+            PayloadSector = (uint)(options.HeaderBytes / Sector),
             KeyBytes = options.KeyBytes,
             Digest = new byte[DigestBytes],
             DigestSalt = RandomNumberGenerator.GetBytes(SaltBytes),

@@ -51,7 +51,7 @@ internal sealed class SnapshotEntry(byte[] bytes)
         BinaryPrimitives.WriteUInt32BigEndian(span[20..], (uint)(taken.Ticks % TimeSpan.TicksPerSecond * 100));
         BinaryPrimitives.WriteInt32BigEndian(span[36..], ExtraBytes);
         BinaryPrimitives.WriteInt64BigEndian(span[48..], diskSize);
-        BinaryPrimitives.WriteUInt64BigEndian(span[56..], ulong.MaxValue); // no instruction count
+        // The instruction count stays 0, as qemu-img writes it.
         idBytes.CopyTo(span[(FixedBytes + ExtraBytes)..]);
         nameBytes.CopyTo(span[(FixedBytes + ExtraBytes + idBytes.Length)..]);
         return new SnapshotEntry(bytes);
