@@ -1,4 +1,5 @@
 using System.Net;
+using Registry.Api.Auth;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
@@ -22,6 +23,9 @@ public sealed record RegistryOptions
 
     /// <summary>Who callers are.</summary>
     public AuthSection Auth { get; init; } = new();
+
+    /// <summary>Who may do what.</summary>
+    public PolicySection Policy { get; init; } = new();
 
     /// <summary>Caps on what callers may ask for.</summary>
     public LimitsSection Limits { get; init; } = new();
@@ -49,7 +53,7 @@ public sealed record RegistryOptions
             "Registry:Database:ConnectionString",
             "",
             "set for postgres");
-        Require(Auth.Kind == "none", "Registry:Auth:Kind", Auth.Kind, "none");
+        Auth.Validate();
         foreach (var store in Stores)
         {
             store.Validate();
@@ -75,7 +79,7 @@ public sealed record RegistryOptions
                 && (uri.Host == "localhost" || IPAddress.TryParse(uri.DnsSafeHost, out _));
             Require(isHttp, "Registry:Endpoints", url, "an http://ADDRESS:PORT URL");
             Require(
-                Auth.AllowAnonymousRemote || uri!.IsLoopback, "Registry:Endpoints", url,
+                Auth.Kind != "none" || Auth.AllowAnonymousRemote || uri!.IsLoopback, "Registry:Endpoints", url,
                 "a loopback address while Registry:Auth:Kind is none (or set Registry:Auth:AllowAnonymousRemote=true)");
         }
     }
@@ -112,17 +116,12 @@ public sealed record EndpointsSection
     public string Metrics { get; init; } = "http://127.0.0.1:9294";
 }
 
-/// <summary>Registry:Auth.</summary>
-public sealed record AuthSection
+/// <summary>Registry:Policy.</summary>
+public sealed record PolicySection
 {
-    /// <summary>none: every caller is the administrator of <see cref="Project"/>.</summary>
-    public string Kind { get; init; } = "none";
-
-    /// <summary>Project of the implicit administrator.</summary>
-    public string Project { get; init; } = "default";
-
-    /// <summary>Listen on other than loopback addresses although nobody is authenticated.</summary>
-    public bool AllowAnonymousRemote { get; init; }
+    /// <summary>Rules that replace Glance's defaults, YAML as oslo.policy reads it; empty for none. Read again when it
+    /// changes.</summary>
+    public string File { get; init; } = "";
 }
 
 /// <summary>Registry:Limits. Glance's defaults.</summary>

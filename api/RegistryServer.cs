@@ -14,6 +14,7 @@ using Registry.Api.Images;
 using Registry.Api.Jobs;
 using Registry.Api.Members;
 using Registry.Api.Metrics;
+using Registry.Api.Policy;
 using Registry.Api.Provisioning;
 using Registry.Api.Schemas;
 using Registry.Api.Stores;
@@ -53,6 +54,7 @@ public static class RegistryServer
         AddCore(builder.Services, options);
         AddGrpc(builder.Services);
         var app = builder.Build();
+        app.Services.GetRequiredService<PolicyEngine>(); // a policy that cannot be used stops the start
         app.Lifetime.ApplicationStopped.Register(() => directory?.Dispose());
         MapPipeline(app);
         return app;
@@ -131,6 +133,7 @@ public static class RegistryServer
             },
             new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
         services.AddSingleton<StoreOpener>();
+        AddCallers(services, options.Auth);
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
@@ -145,6 +148,26 @@ public static class RegistryServer
         services.AddSingleton<IJobHandler, CopyJob>();
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
+    }
+
+    private static void AddCallers(IServiceCollection services, AuthSection auth)
+    {
+        services.AddSingleton<PolicyEngine>();
+        switch (auth.Kind)
+        {
+            case "keystone":
+                services.AddSingleton<KeystoneClient>();
+                services.AddSingleton<TokenCache>();
+                services.AddSingleton<ICallerSource, KeystoneCallers>();
+                break;
+            case "proxy":
+                services.AddSingleton<ICallerSource>(provider => new ProxyCallers(
+                    auth.TrustedNetworks(), provider.GetRequiredService<PolicyEngine>()));
+                break;
+            default:
+                services.AddSingleton<ICallerSource>(new ImplicitCaller(auth.Project));
+                break;
+        }
     }
 
     private static void AddGrpc(IServiceCollection services)

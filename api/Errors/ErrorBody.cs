@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Options;
 
 namespace Registry.Api.Errors;
 
@@ -23,6 +24,12 @@ public static class ErrorBody
         if (status == StatusCodes.Status503ServiceUnavailable)
         {
             response.Headers.RetryAfter = RetryAfterSeconds;
+        }
+
+        if (status == StatusCodes.Status401Unauthorized)
+        {
+            var keystone = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value.Auth.Keystone;
+            response.Headers.WWWAuthenticate = $"Keystone uri=\"{keystone.Url}\"";
         }
 
         if (reason is not null)

@@ -16,6 +16,7 @@ public static class ErrorCatalog
     private static readonly FrozenDictionary<ErrorCode, ErrorEntry> Entries = new Dictionary<ErrorCode, ErrorEntry>
     {
         [ErrorCode.BadRequest] = new(400, StatusCode.InvalidArgument, "bad_request"),
+        [ErrorCode.Unauthenticated] = new(401, StatusCode.Unauthenticated, "unauthenticated"),
         [ErrorCode.Forbidden] = new(403, StatusCode.PermissionDenied, "forbidden"),
         [ErrorCode.Protected] = new(403, StatusCode.PermissionDenied, "protected"),
         [ErrorCode.NotFound] = new(404, StatusCode.NotFound, "not_found"),
@@ -34,6 +35,7 @@ public static class ErrorCatalog
         [ErrorCode.StoreUnavailable] = new(503, StatusCode.Unavailable, "store_unavailable"),
         [ErrorCode.Busy] = new(503, StatusCode.Unavailable, "busy"),
         [ErrorCode.DatabaseUnavailable] = new(503, StatusCode.Unavailable, "database_unavailable"),
+        [ErrorCode.IdentityUnavailable] = new(503, StatusCode.Unavailable, "identity_unavailable"),
         [ErrorCode.DataCorrupt] = new(500, StatusCode.DataLoss, "data_corrupt"),
     }.ToFrozenDictionary();
 

@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
+using Registry.Api.Auth;
 using Registry.Api.Errors;
 using Registry.Api.Metrics;
 using Registry.Protos.V1;
@@ -32,6 +33,18 @@ public sealed partial class GrpcErrors(RegistryMetrics metrics, ILogger<GrpcErro
         GuardAsync(context, async () =>
         {
             await continuation(request, responseStream, context);
+            return true;
+        });
+
+    /// <inheritdoc/>
+    /// <remarks>The only calls of this shape are reflection's, which asks for no caller by itself.</remarks>
+    public override Task DuplexStreamingServerHandler<TRequest, TResponse>(
+        IAsyncStreamReader<TRequest> requestStream, IServerStreamWriter<TResponse> responseStream,
+        ServerCallContext context, DuplexStreamingServerMethod<TRequest, TResponse> continuation) =>
+        GuardAsync(context, async () =>
+        {
+            Caller.Of(context.GetHttpContext());
+            await continuation(requestStream, responseStream, context);
             return true;
         });
 

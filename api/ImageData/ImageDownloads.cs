@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Registry.Api.Auth;
 using Registry.Api.Metrics;
+using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
@@ -10,7 +11,8 @@ namespace Registry.Api.ImageData;
 
 /// <summary>The download of an image's bytes as they were uploaded, the same for HTTP and gRPC.</summary>
 public sealed class ImageDownloads(
-    IDbContextFactory<RegistryDb> databases, StoreSet stores, ChunkPool pool, RegistryMetrics metrics)
+    IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, ChunkPool pool,
+    RegistryMetrics metrics)
 {
     /// <summary>Opens an image's bytes.</summary>
     /// <returns>The image, and its bytes; null bytes when it has none yet.</returns>
@@ -21,7 +23,7 @@ public sealed class ImageDownloads(
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         var image = await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken)
             ?? throw Images.ImageCommands.NotFound(imageId);
-        RequireReadable(caller, image);
+        RequireReadable(policy, caller, image);
         if (image.Locations.Count == 0)
         {
             return (image, null);
@@ -30,9 +32,11 @@ public sealed class ImageDownloads(
         return (image, await stores.OpenAsync(image, cancellationToken));
     }
 
-    /// <summary>Refuses the bytes of a deactivated image to all but administrators.</summary>
-    public static void RequireReadable(Caller caller, Image image)
+    /// <summary>Refuses bytes to who may not have them, and those of a deactivated image to all but
+    /// administrators.</summary>
+    public static void RequireReadable(PolicyEngine policy, Caller caller, Image image)
     {
+        policy.Require(caller, "download_image", image);
         if (image.Status == ImageStatus.Deactivated && !caller.IsAdmin)
         {
             throw new RegistryException(

@@ -5,6 +5,7 @@ using Registry.Api.Auth;
 using Registry.Api.Errors;
 using Registry.Api.Jobs;
 using Registry.Api.Metrics;
+using Registry.Api.Policy;
 using Registry.Api.Provisioning;
 using Registry.Api.Stores;
 using Registry.Engine.Disks;
@@ -28,6 +29,7 @@ public sealed partial class ImageUploads(
     UploadLedger ledger,
     StorageQuota quota,
     StoreSet stores,
+    PolicyEngine policy,
     ChunkPool pool,
     RegistryMetrics metrics,
     TimeProvider clock,
@@ -91,7 +93,7 @@ public sealed partial class ImageUploads(
         CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginAsync(
-            imageId, caller.Viewer, store.Id, Instance, options.Value.Uploads.Lease, body.Length, cancellationToken);
+            imageId, Viewer.System, store.Id, Instance, options.Value.Uploads.Lease, body.Length, cancellationToken);
         var started = clock.GetTimestamp();
         metrics.UploadStarted();
         var (outcome, length) = ("failed", 0L);
@@ -117,7 +119,7 @@ public sealed partial class ImageUploads(
     private async Task AuthoriseAsync(Caller caller, string imageId, CancellationToken cancellationToken)
     {
         var image = await FindAsync(caller, imageId, cancellationToken) ?? throw Images.ImageCommands.NotFound(imageId);
-        caller.RequireModify(image);
+        policy.Require(caller, "upload_image", image);
         if (image.Status == ImageStatus.Queued)
         {
             image.RequireFormats();

@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
@@ -13,6 +14,7 @@ public sealed partial class ImageCommands(
     IDbContextFactory<RegistryDb> databases,
     ImageEditor editor,
     StoreSet stores,
+    PolicyEngine policy,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImageCommands> logger)
@@ -36,8 +38,10 @@ public sealed partial class ImageCommands(
     public async Task<Image> GetAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
-        return await ImageQueries.FindAsync(db, id, caller.Viewer, tracking: false, cancellationToken)
+        var image = await ImageQueries.FindAsync(db, id, caller.Viewer, tracking: false, cancellationToken)
             ?? throw NotFound(id);
+        policy.Require(caller, "get_image", image);
+        return image;
     }
 
     /// <summary>Lists a page of images.</summary>
@@ -45,6 +49,7 @@ public sealed partial class ImageCommands(
     public async Task<IReadOnlyList<Image>> ListAsync(
         Caller caller, ImageListRequest request, CancellationToken cancellationToken)
     {
+        policy.Require(caller, "get_images", PolicyTarget.OfProject(caller.ProjectId));
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         return await ImageQueries.ListAsync(db, request, caller.Viewer, cancellationToken);
     }
@@ -57,13 +62,23 @@ public sealed partial class ImageCommands(
     /// <exception cref="RegistryException">NotFound, Forbidden, and what <paramref name="change"/> throws.</exception>
     public Task<Image> ChangeAsync(
         Caller caller, string id, Func<Image, bool> change, CancellationToken cancellationToken) =>
+        ChangeAsync(caller, id, "modify_image", change, cancellationToken);
+
+    private Task<Image> ChangeAsync(
+        Caller caller, string id, string rule, Func<Image, bool> change, CancellationToken cancellationToken) =>
         editor.ChangeAsync(
             id, caller.Viewer,
             image =>
             {
-                caller.RequireModify(image);
+                policy.Require(caller, rule, image);
+                var visibility = image.Visibility;
                 if (change(image))
                 {
+                    if (image.Visibility != visibility)
+                    {
+                        policy.RequireVisibility(caller, image);
+                    }
+
                     image.Touch(clock.GetUtcNow());
                 }
             },
@@ -73,7 +88,8 @@ public sealed partial class ImageCommands(
     /// <exception cref="RegistryException">NotFound, Forbidden, Protected.</exception>
     public async Task DeleteAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
-        var freed = await editor.DeleteAsync(id, caller.Viewer, cancellationToken);
+        await RequireAsync(caller, id, "delete_image", cancellationToken);
+        var freed = await editor.DeleteAsync(id, Viewer.System, cancellationToken);
         Log.Deleted(logger, id);
         foreach (var location in freed)
         {
@@ -90,30 +106,26 @@ public sealed partial class ImageCommands(
     {
         var store = stores.Find(storeId) ?? throw new RegistryException(
             ErrorCode.Conflict, $"Store '{ImageRules.Shown(storeId)}' is not configured.", "unknown_store");
-        if (!caller.IsAdmin)
-        {
-            await GetAsync(caller, id, cancellationToken); // who cannot see it must not learn that it is there
-            throw new RegistryException(
-                ErrorCode.Forbidden, "You are not permitted to delete images from single stores.");
-        }
-
+        await RequireAsync(caller, id, "delete_image_location", cancellationToken);
         if (!store.Settings.TakesUploads)
         {
             throw new RegistryException(ErrorCode.Forbidden, $"Store '{storeId}' is read-only.", "store_read_only");
         }
 
-        var location = await editor.RemoveLocationAsync(id, caller.Viewer, storeId, cancellationToken);
+        var location = await editor.RemoveLocationAsync(id, Viewer.System, storeId, cancellationToken);
         Log.Removed(logger, id, storeId);
         await RemoveAsync(location);
     }
 
     /// <summary>Withholds an image's bytes from everybody but administrators.</summary>
     public Task<Image> DeactivateAsync(Caller caller, string id, CancellationToken cancellationToken) =>
-        ChangeAsync(caller, id, image => Act(image, i => i.Deactivate(clock.GetUtcNow())), cancellationToken);
+        ChangeAsync(
+            caller, id, "deactivate", image => Act(image, i => i.Deactivate(clock.GetUtcNow())), cancellationToken);
 
     /// <summary>Hands an image's bytes out again.</summary>
     public Task<Image> ReactivateAsync(Caller caller, string id, CancellationToken cancellationToken) =>
-        ChangeAsync(caller, id, image => Act(image, i => i.Reactivate(clock.GetUtcNow())), cancellationToken);
+        ChangeAsync(
+            caller, id, "reactivate", image => Act(image, i => i.Reactivate(clock.GetUtcNow())), cancellationToken);
 
     /// <summary>Adds a tag; one that is there already is no error.</summary>
     public Task<Image> AddTagAsync(Caller caller, string id, string tag, CancellationToken cancellationToken) =>
@@ -154,6 +166,15 @@ public sealed partial class ImageCommands(
         }
     }
 
+    // What follows asks the storage as the server itself: whoever gets this far may do it.
+    private async Task RequireAsync(Caller caller, string id, string rule, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        var image = await ImageQueries.FindAsync(db, id, caller.Viewer, tracking: false, cancellationToken)
+            ?? throw NotFound(id);
+        policy.Require(caller, rule, image);
+    }
+
     private static bool Act(Image image, Action<Image> verb)
     {
         var before = image.Status;
@@ -190,6 +211,8 @@ public sealed partial class ImageCommands(
 
         ImageRules.RequireCount("tags", image.Tags.Count, options.Value.Limits.Tags);
         ImageRules.RequireCount("properties", image.Properties.Count, options.Value.Limits.Properties);
+        policy.Require(caller, "add_image", PolicyTarget.OfImage(image));
+        policy.RequireVisibility(caller, image);
         return image;
     }
 

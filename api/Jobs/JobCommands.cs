@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Registry.Api.Auth;
 using Registry.Api.Images;
+using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
@@ -10,7 +11,8 @@ namespace Registry.Api.Jobs;
 
 /// <summary>What can be done with jobs: one core for HTTP and gRPC.</summary>
 public sealed class JobCommands(
-    IDbContextFactory<RegistryDb> databases, JobQueue queue, JobSignal signal, StoreSet stores, ImageCommands images)
+    IDbContextFactory<RegistryDb> databases, JobQueue queue, JobSignal signal, StoreSet stores, PolicyEngine policy,
+    ImageCommands images)
 {
     /// <summary>Shows a job.</summary>
     /// <exception cref="RegistryException">NotFound.</exception>
@@ -53,8 +55,8 @@ public sealed class JobCommands(
     public async Task<Job> CopyAsync(
         Caller caller, string imageId, string storeId, string? requestId, CancellationToken cancellationToken)
     {
-        RequireAdmin(caller);
         var image = await images.GetAsync(caller, imageId, cancellationToken);
+        policy.Require(caller, "copy_image", image);
         stores.RequireWritable(storeId);
         if (image.Locations.Count == 0)
         {
@@ -69,7 +71,7 @@ public sealed class JobCommands(
     public Task<Job> ScrubAsync(
         Caller caller, ScrubRequest request, string? requestId, CancellationToken cancellationToken)
     {
-        RequireAdmin(caller);
+        policy.Require(caller, "scrub", PolicyTarget.None);
         if (request.Store is { } id && stores.Find(id) is null)
         {
             throw new RegistryException(
@@ -77,14 +79,6 @@ public sealed class JobCommands(
         }
 
         return EnqueueAsync(caller, ScrubJob.Order(request), requestId, cancellationToken);
-    }
-
-    private static void RequireAdmin(Caller caller)
-    {
-        if (!caller.IsAdmin)
-        {
-            throw new RegistryException(ErrorCode.Forbidden, "Only an administrator may do this.");
-        }
     }
 
     private async Task<Job> EnqueueAsync(

@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Images;
+using Registry.Api.Policy;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
 
@@ -9,7 +10,8 @@ namespace Registry.Api.Members;
 
 /// <summary>With whom an image is shared (spec/glance-v2.md, 3.3).</summary>
 public sealed class MemberCommands(
-    IDbContextFactory<RegistryDb> databases, ImageEditor editor, TimeProvider clock, IOptions<RegistryOptions> options)
+    IDbContextFactory<RegistryDb> databases, ImageEditor editor, PolicyEngine policy, TimeProvider clock,
+    IOptions<RegistryOptions> options)
 {
     private const int MemberIdLengthMax = 255;
 
@@ -20,6 +22,8 @@ public sealed class MemberCommands(
         Caller caller, string imageId, CancellationToken cancellationToken)
     {
         var image = await LoadAsync(caller, imageId, cancellationToken);
+        var self = image.Members.FirstOrDefault(m => m.MemberId == caller.ProjectId)?.MemberId;
+        policy.Require(caller, "get_members", image, self);
         RequireShared(image);
         return [.. image.Members.Where(m => caller.Viewer.MayChange(image) || m.MemberId == caller.ProjectId)];
     }
@@ -31,9 +35,13 @@ public sealed class MemberCommands(
     {
         var image = await LoadAsync(caller, imageId, cancellationToken);
         var isKnown = caller.Viewer.MayChange(image) || memberId == caller.ProjectId;
-        return isKnown && image.Visibility == ImageVisibility.Shared
-            ? Find(image, memberId)
-            : throw NotFound(imageId, memberId);
+        if (!isKnown || image.Visibility != ImageVisibility.Shared)
+        {
+            throw NotFound(imageId, memberId);
+        }
+
+        policy.Require(caller, "get_member", image, memberId);
+        return Find(image, memberId);
     }
 
     /// <summary>Shares an image with a project; it is pending until that project answers.</summary>
@@ -51,7 +59,7 @@ public sealed class MemberCommands(
             imageId, caller.Viewer,
             i =>
             {
-                caller.RequireModify(i);
+                policy.Require(caller, "add_member", i, memberId);
                 RequireShared(i);
                 i.AddMember(memberId, clock.GetUtcNow());
                 ImageRules.RequireCount("members", i.Members.Count, options.Value.Limits.Members);
@@ -76,12 +84,7 @@ public sealed class MemberCommands(
             i =>
             {
                 RequireShared(i);
-                if (!caller.IsAdmin && memberId != caller.ProjectId)
-                {
-                    throw new RegistryException(
-                        ErrorCode.Forbidden, "Only the member may change its membership's status.");
-                }
-
+                policy.Require(caller, "modify_member", i, memberId);
                 Find(i, memberId).Answer(answer, clock.GetUtcNow());
             },
             cancellationToken);
@@ -95,7 +98,7 @@ public sealed class MemberCommands(
             imageId, caller.Viewer,
             image =>
             {
-                caller.RequireModify(image);
+                policy.Require(caller, "delete_member", image, memberId);
                 RequireShared(image);
                 if (!image.RemoveMember(memberId))
                 {

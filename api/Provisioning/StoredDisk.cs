@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Registry.Api.Auth;
 using Registry.Api.Metrics;
+using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
@@ -114,7 +115,8 @@ internal sealed class StoredDisk : IAsyncDisposable
 }
 
 /// <summary>Opens the disks that callers ask for.</summary>
-internal sealed class StoredDisks(IDbContextFactory<RegistryDb> databases, StoreSet stores, RegistryMetrics metrics)
+internal sealed class StoredDisks(
+    IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, RegistryMetrics metrics)
 {
     /// <summary>Opens an image's disk for a caller.</summary>
     /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Conflict (no bytes yet).</exception>
@@ -123,7 +125,7 @@ internal sealed class StoredDisks(IDbContextFactory<RegistryDb> databases, Store
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         var image = await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken)
             ?? throw Images.ImageCommands.NotFound(imageId);
-        ImageData.ImageDownloads.RequireReadable(caller, image);
+        ImageData.ImageDownloads.RequireReadable(policy, caller, image);
         if (image.Locations.Count == 0)
         {
             throw new RegistryException(

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Registry.Api.Auth;
 using Registry.Api.Images;
+using Registry.Api.Policy;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Stores;
@@ -21,12 +22,10 @@ public static class StoreEndpoints
     private static Task ListAsync(HttpContext context, StoreSet stores) =>
         WriteAsync(context, stores, withDetail: false);
 
-    private static Task DetailAsync(HttpContext context, StoreSet stores)
+    private static Task DetailAsync(HttpContext context, StoreSet stores, PolicyEngine policy)
     {
-        RequireMultiple(stores);
-        return Caller.Of(context).IsAdmin
-            ? WriteAsync(context, stores, withDetail: true)
-            : throw new RegistryException(ErrorCode.Forbidden, "You are not permitted to see the stores' details.");
+        policy.Require(Caller.Of(context), "stores_info_detail", PolicyTarget.None);
+        return WriteAsync(context, stores, withDetail: true);
     }
 
     private static async Task DeleteAsync(

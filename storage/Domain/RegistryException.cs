@@ -62,6 +62,12 @@ public enum ErrorCode
 
     /// <summary>Stored bytes are not the bytes that were uploaded.</summary>
     DataCorrupt,
+
+    /// <summary>Nobody said credibly who is asking.</summary>
+    Unauthenticated,
+
+    /// <summary>The identity service cannot be reached or failed.</summary>
+    IdentityUnavailable,
 }
 
 /// <summary>A refusal the caller can do something about; never a bug and never bad bytes inside of an image.</summary>

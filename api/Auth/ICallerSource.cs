@@ -1,0 +1,50 @@
+namespace Registry.Api.Auth;
+
+/// <summary>Finds out who makes a request: one implementation for each kind of <c>Registry:Auth:Kind</c>.</summary>
+internal interface ICallerSource
+{
+    /// <summary>Finds out who is asking.</summary>
+    /// <returns>Null when nobody says so credibly.</returns>
+    /// <exception cref="Storage.Domain.RegistryException">IdentityUnavailable: nobody can tell.</exception>
+    ValueTask<Caller?> FindAsync(HttpContext context);
+}
+
+/// <summary>Kind <c>none</c>: always the implicit administrator; whatever token or identity header comes along is not
+/// looked at.</summary>
+internal sealed class ImplicitCaller(string project) : ICallerSource
+{
+    private readonly Caller _caller = new(project, "admin", IsAdmin: true)
+    {
+        Roles = new HashSet<string> { "admin", "member", "reader" },
+    };
+
+    /// <inheritdoc/>
+    public ValueTask<Caller?> FindAsync(HttpContext context) => ValueTask.FromResult<Caller?>(_caller);
+}
+
+/// <summary>Kind <c>keystone</c>: the bearer of a token that Keystone vouches for.</summary>
+internal sealed class KeystoneCallers(TokenCache tokens, Policy.PolicyEngine policy) : ICallerSource
+{
+    /// <inheritdoc/>
+    public async ValueTask<Caller?> FindAsync(HttpContext context)
+    {
+        var token = context.Request.Headers["X-Auth-Token"].ToString();
+        if (token.Length == 0 || await tokens.FindAsync(token, context.RequestAborted) is not { } found)
+        {
+            return null;
+        }
+
+        // A service token says that a service of the cloud asks for the user; one that is no good says nothing.
+        var service = context.Request.Headers["X-Service-Token"].ToString();
+        var serviceRoles = service.Length > 0
+            ? (await tokens.FindAsync(service, context.RequestAborted))?.Roles
+            : null;
+        return policy.WithAdmin(new Caller(found.ProjectId, found.UserId, IsAdmin: false)
+        {
+            DomainId = found.DomainId,
+            SystemScope = found.SystemScope,
+            Roles = found.Roles,
+            ServiceRoles = serviceRoles ?? Caller.NoRoles,
+        });
+    }
+}

@@ -1,0 +1,130 @@
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Policy;
+
+/// <summary>Decides who may do what: Glance's rules, overridden by the operator's file, which is read again when it
+/// changes.</summary>
+/// <remarks>One engine for HTTP, gRPC and the extension API.</remarks>
+public sealed partial class PolicyEngine
+{
+    private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(1);
+
+    private readonly string _path;
+    private readonly TimeProvider _clock;
+    private readonly ILogger<PolicyEngine> _logger;
+    private volatile Loaded _loaded;
+
+    /// <summary>Reads the operator's file, if one is configured.</summary>
+    /// <exception cref="ConfigurationException">It cannot be used; the message names the line.</exception>
+    public PolicyEngine(IOptions<RegistryOptions> options, TimeProvider clock, ILogger<PolicyEngine> logger)
+    {
+        _path = options.Value.Policy.File;
+        _clock = clock;
+        _logger = logger;
+        _loaded = _path.Length == 0
+            ? new Loaded(PolicyRules.Defaults, default, 0)
+            : new Loaded(PolicyFile.Read(_path), File.GetLastWriteTimeUtc(_path), clock.GetTimestamp());
+    }
+
+    /// <summary>Whether a caller may do something.</summary>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="rule">Glance's name of what is asked.</param>
+    /// <param name="target">What it is done to.</param>
+    public bool Allows(Caller caller, string rule, PolicyTarget target) =>
+        Rules().Find(rule) is { } check && check.Holds(_loaded.Rules, caller, target, depth: 0);
+
+    /// <summary>Refuses what a caller may not do.</summary>
+    /// <exception cref="RegistryException">Forbidden.</exception>
+    public void Require(Caller caller, string rule, PolicyTarget target)
+    {
+        if (!Allows(caller, rule, target))
+        {
+            throw new RegistryException(
+                ErrorCode.Forbidden, $"You are not authorized to complete {rule} action.", "policy");
+        }
+    }
+
+    /// <summary>Refuses what a caller may not do to an image.</summary>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="rule">Glance's name of what is asked.</param>
+    /// <param name="image">The image, which the caller's project sees.</param>
+    /// <param name="memberId">The member that is meant; null for none.</param>
+    /// <exception cref="RegistryException">Forbidden; NotFound for who may not even look at it.</exception>
+    public void Require(Caller caller, string rule, Image image, string? memberId = null)
+    {
+        var target = PolicyTarget.OfImage(image, memberId);
+        if (Allows(caller, rule, target))
+        {
+            return;
+        }
+
+        if (rule == "get_image" || !Allows(caller, "get_image", target))
+        {
+            throw Images.ImageCommands.NotFound(image.Id);
+        }
+
+        Require(caller, rule, target);
+    }
+
+    /// <summary>Refuses a visibility that a caller may not give to an image.</summary>
+    /// <exception cref="RegistryException">Forbidden.</exception>
+    public void RequireVisibility(Caller caller, Image image)
+    {
+        var rule = image.Visibility switch
+        {
+            ImageVisibility.Public => "publicize_image",
+            ImageVisibility.Community => "communitize_image",
+            _ => null,
+        };
+        if (rule is not null)
+        {
+            Require(caller, rule, PolicyTarget.OfImage(image));
+        }
+    }
+
+    /// <summary>The caller, marked as administrator where the rules make it one.</summary>
+    internal Caller WithAdmin(Caller caller) =>
+        caller with { IsAdmin = Allows(caller, "context_is_admin", PolicyTarget.None) };
+
+    // A file that has become unusable changes nothing: better yesterday's rules than none.
+    private PolicyRules Rules()
+    {
+        var loaded = _loaded;
+        if (_path.Length == 0 || _clock.GetElapsedTime(loaded.LookedAt) < LookAgain)
+        {
+            return loaded.Rules;
+        }
+
+        try
+        {
+            var changedAt = File.GetLastWriteTimeUtc(_path);
+            _loaded = changedAt == loaded.ChangedAt
+                ? loaded with { LookedAt = _clock.GetTimestamp() }
+                : new Loaded(PolicyFile.Read(_path), changedAt, _clock.GetTimestamp());
+            if (_loaded.ChangedAt != loaded.ChangedAt)
+            {
+                Log.ReadAgain(_logger, _path);
+            }
+        }
+        catch (Exception e) when (e is ConfigurationException or IOException or UnauthorizedAccessException)
+        {
+            _loaded = loaded with { LookedAt = _clock.GetTimestamp() };
+            Log.NotUsable(_logger, _path, e.Message);
+        }
+
+        return _loaded.Rules;
+    }
+
+    private sealed record Loaded(PolicyRules Rules, DateTime ChangedAt, long LookedAt);
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "the policy file {Path} was read again")]
+        public static partial void ReadAgain(ILogger logger, string path);
+
+        [LoggerMessage(2, LogLevel.Error, "the policy file {Path} cannot be used, the rules stay as they were: {Reason}")]
+        public static partial void NotUsable(ILogger logger, string path, string reason);
+    }
+}

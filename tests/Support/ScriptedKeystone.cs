@@ -1,0 +1,132 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+
+namespace Registry.Support;
+
+/// <summary>The two calls of the identity API that the registry makes, on a real socket, with faults that a real
+/// Keystone would not produce on demand: revocation at once, refusals, silence.</summary>
+public sealed class ScriptedKeystone : IAsyncDisposable
+{
+    private readonly HttpListener _listener = new();
+    private readonly ConcurrentDictionary<string, object> _tokens = new(StringComparer.Ordinal);
+    private readonly Task _serving;
+    private long _questions;
+    private int _own;
+
+    /// <summary>Starts to serve.</summary>
+    public ScriptedKeystone()
+    {
+        using var probe = new TcpListener(IPAddress.Loopback, 0);
+        probe.Start();
+        var port = ((IPEndPoint)probe.LocalEndpoint).Port;
+        probe.Stop();
+        Url = $"http://127.0.0.1:{port}/identity";
+        _listener.Prefixes.Add(Url + "/");
+        _listener.Start();
+        _serving = ServeAsync();
+    }
+
+    /// <summary>Its address.</summary>
+    public string Url { get; }
+
+    /// <summary>Questions about tokens so far.</summary>
+    public long Questions => Interlocked.Read(ref _questions);
+
+    /// <summary>What every call is answered with instead; null for the truth.</summary>
+    public int? FailWith { get; set; }
+
+    /// <summary>Makes a token known.</summary>
+    public void Add(string token, string user, string? project, DateTimeOffset expiresAt, params string[] roles) =>
+        _tokens[token] = new
+        {
+            token = new
+            {
+                expires_at = expiresAt,
+                user = new { id = user },
+                project = project is null ? null : new { id = project },
+                roles = roles.Select(role => new { name = role }),
+            },
+        };
+
+    /// <summary>Forgets a token.</summary>
+    public void Revoke(string token) => _tokens.TryRemove(token, out _);
+
+    /// <summary>Forgets every token of the registry itself.</summary>
+    public void RevokeServiceTokens() => Interlocked.Increment(ref _own);
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        _listener.Close();
+        await _serving.ConfigureAwait(false);
+    }
+
+    private async Task ServeAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                await AnswerAsync(await _listener.GetContextAsync().ConfigureAwait(false)).ConfigureAwait(false);
+            }
+        }
+        catch (Exception closed) when (closed is HttpListenerException or ObjectDisposedException)
+        {
+            return; // it was disposed
+        }
+    }
+
+    private async Task AnswerAsync(HttpListenerContext context)
+    {
+        using var response = context.Response;
+        if (FailWith is { } status)
+        {
+            response.StatusCode = status;
+            return;
+        }
+
+        if (context.Request.HttpMethod == "POST")
+        {
+            using var body = await JsonDocument.ParseAsync(context.Request.InputStream).ConfigureAwait(false);
+            var user = body.RootElement.GetProperty("auth").GetProperty("identity").GetProperty("password")
+                .GetProperty("user");
+            if (user.GetProperty("password").GetString() != "secret")
+            {
+                response.StatusCode = 401;
+                return;
+            }
+
+            response.StatusCode = 201;
+            response.Headers["X-Subject-Token"] = $"own-{_own}";
+            await WriteAsync(response, new
+            {
+                token = new { expires_at = DateTimeOffset.UtcNow.AddHours(1), user = new { id = "registry" } },
+            }).ConfigureAwait(false);
+            return;
+        }
+
+        if (context.Request.Headers["X-Auth-Token"] != $"own-{_own}")
+        {
+            response.StatusCode = 401;
+            return;
+        }
+
+        Interlocked.Increment(ref _questions);
+        if (_tokens.TryGetValue(context.Request.Headers["X-Subject-Token"] ?? "", out var token))
+        {
+            await WriteAsync(response, token).ConfigureAwait(false);
+        }
+        else
+        {
+            response.StatusCode = 404;
+        }
+    }
+
+    private static Task WriteAsync(HttpListenerResponse response, object body)
+    {
+        response.ContentType = "application/json";
+        return JsonSerializer.SerializeAsync(response.OutputStream, body);
+    }
+}
