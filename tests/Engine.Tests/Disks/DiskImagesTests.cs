@@ -1,5 +1,5 @@
 using Registry.Engine.Disks;
-using Registry.Engine.Tests.Inspect;
+using Registry.Hostile;
 using Registry.Engine.Tests.Oracle;
 
 namespace Registry.Engine.Tests.Disks;

@@ -220,7 +220,7 @@ public sealed class MalformedDiskTests
 
     private static byte[] VmdkHead(int entries)
     {
-        var head = new Inspect.VmdkBytes
+        var head = new Registry.Hostile.VmdkBytes
         {
             CapacitySectors = (ulong)entries * 512 * 8, GrainSectors = 8, DirectoryOffset = 64,
         };
@@ -229,7 +229,7 @@ public sealed class MalformedDiskTests
 
     private static byte[] VhdHead(int entries)
     {
-        var head = new Inspect.VhdBytes
+        var head = new Registry.Hostile.VhdBytes
         {
             DiskBytes = (ulong)entries * 4096, Entries = (uint)entries, BlockBytes = 4096, TableOffset = 64 * 512,
         };

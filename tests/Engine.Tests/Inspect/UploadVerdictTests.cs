@@ -1,5 +1,6 @@
 using Registry.Engine.Disks;
 using Registry.Engine.Inspect;
+using Registry.Hostile;
 using Xunit;
 
 namespace Registry.Engine.Tests.Inspect;

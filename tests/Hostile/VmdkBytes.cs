@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace Registry.Engine.Tests.Inspect;
+namespace Registry.Hostile;
 
 /// <summary>A VMDK sparse extent with an embedded descriptor. Sound unless told otherwise: an empty 1 MiB
 /// disk.</summary>

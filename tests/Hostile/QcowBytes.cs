@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace Registry.Engine.Tests.Inspect;
+namespace Registry.Hostile;
 
 /// <summary>A qcow2 file whose every header field can be set to nonsense. Sound unless told otherwise: an empty 1 GiB
 /// disk with 64 KiB clusters.</summary>

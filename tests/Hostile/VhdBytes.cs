@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace Registry.Engine.Tests.Inspect;
+namespace Registry.Hostile;
 
 /// <summary>A VHD. Sound unless told otherwise: an empty dynamic disk of 4 MiB.</summary>
 internal sealed record VhdBytes

@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 
-namespace Registry.Engine.Tests.Inspect;
+namespace Registry.Hostile;
 
 /// <summary>Disks without a container: partition tables, discs, encrypted volumes; and signatures to lay over
 /// others.</summary>

@@ -1,0 +1,72 @@
+using System.Text;
+using Registry.Engine.Disks;
+
+namespace Registry.Hostile;
+
+/// <content>Disks without a container, and files that are no disks. As raw they are bytes like others.</content>
+internal sealed partial record HostileImage
+{
+    private static IEnumerable<HostileImage> PlainDisks()
+    {
+        yield return Luks("LUKS version 0", FormatError.UnsupportedVersion, () => PlainDiskBytes.Luks(version: 0));
+        yield return Luks("LUKS version 257", FormatError.UnsupportedVersion, () => PlainDiskBytes.Luks(version: 257));
+        yield return Luks("LUKS without a cipher's name", FormatError.InvalidHeader, () => PlainDiskBytes.Luks(1, "\0aes"));
+        yield return Luks("LUKS payload on the header", FormatError.InvalidHeader, () => PlainDiskBytes.Luks(1).Big32(104, 1));
+        yield return Luks("LUKS payload elsewhere", FormatError.InvalidHeader, () => PlainDiskBytes.Luks(1).Big32(104, 0));
+        yield return Luks("LUKS payload at 2 TiB", FormatError.Truncated,
+            () => PlainDiskBytes.Luks(1).Big32(104, uint.MaxValue));
+        yield return Luks("LUKS cut in the header", FormatError.Truncated, () => PlainDiskBytes.Luks(1)[..591]);
+
+        yield return new("disc cut in its descriptor", "iso", FormatError.Truncated, () => PlainDiskBytes.Iso()[..33000])
+            { IsFineAsRaw = true };
+        yield return Gpt("GPT of 4 Gi entries", FormatError.InvalidHeader, disk => disk.Little32(512 + 80, uint.MaxValue));
+        yield return Gpt("GPT of entries of 4 GiB", FormatError.InvalidHeader, disk => disk.Little32(512 + 84, uint.MaxValue));
+        yield return Gpt("GPT with a header of 4 GiB", FormatError.InvalidHeader, disk => disk.Little32(512 + 12, uint.MaxValue));
+        yield return Gpt("GPT that lies elsewhere", FormatError.InvalidHeader, disk => disk.Little64(512 + 24, 1UL << 32 | 1));
+        yield return Gpt("GPT of a larger disk", FormatError.OutsideFile, disk => disk.Little64(512 + 48, ulong.MaxValue));
+        yield return Gpt("protective partition without GPT", FormatError.InvalidTableEntry, disk => disk.Text(512, "NOT PART"));
+        yield return Gpt("partition behind the end", FormatError.OutsideFile,
+            _ => PlainDiskBytes.Mbr().Little32(446 + 8, uint.MaxValue));
+    }
+
+    private static IEnumerable<HostileImage> NoDisks()
+    {
+        (string Name, byte[] Bytes)[] files =
+        [
+            ("gzip", [0x1F, 0x8B, 8, .. new byte[40]]),
+            ("markup", Encoding.ASCII.GetBytes("<img src=x onerror=alert(1)>")),
+            ("OVF descriptor", Encoding.ASCII.GetBytes(
+                "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><Envelope><References>" +
+                "<File ovf:href=\"/etc/passwd\" ovf:id=\"&a;\"/></References></Envelope>")),
+            ("script", Encoding.ASCII.GetBytes("#!/bin/sh\ncat /etc/shadow\n")),
+            ("libvirt XML", Encoding.ASCII.GetBytes("<disk type='network'><source protocol='nbd' name='x'/></disk>")),
+            ("pseudo file name", Encoding.ASCII.GetBytes("json:{\"driver\":\"host_device\",\"filename\":\"/dev/sda\"}")),
+            ("zeroes", new byte[100_000]),
+        ];
+        foreach (var (name, bytes) in files)
+        {
+            foreach (var declared in new[] { "qcow2", "vmdk" })
+            {
+                yield return new($"{name} declared {declared}", declared, FormatError.FormatMismatch, () => bytes)
+                    { IsFineAsRaw = true };
+            }
+        }
+
+        foreach (var declared in new[] { "vhd", "vhdx", "vdi", "iso", "luks" })
+        {
+            yield return new($"random bytes declared {declared}", declared, FormatError.FormatMismatch, () =>
+            {
+                var bytes = new byte[70_000];
+                new Random(3).NextBytes(bytes);
+                return bytes;
+            })
+            { IsFineAsRaw = true };
+        }
+    }
+
+    private static HostileImage Luks(string name, FormatError expected, Func<byte[]> make) =>
+        new(name, "luks", expected, make) { IsFineAsRaw = true };
+
+    private static HostileImage Gpt(string name, FormatError expected, Func<byte[], byte[]> change) =>
+        new(name, "gpt", expected, () => change(PlainDiskBytes.Gpt())) { IsFineAsRaw = true };
+}
