@@ -67,7 +67,7 @@ internal sealed class StoredDisk : IAsyncDisposable
     public static async ValueTask<long?> IndexAsync(
         IBlobWriter writer, BlobIndexWriter index, DiskFormat format, CancellationToken cancellationToken)
     {
-        if (!FormatNames.IsContainer(format))
+        if (!FormatNames.IsContainer(format) || format == DiskFormat.Ploop)
         {
             return null;
         }

@@ -32,4 +32,7 @@ public enum DiskFormat
 
     /// <summary>LUKS-encrypted volume.</summary>
     Luks,
+
+    /// <summary>Ploop ("parallels" in qemu-img); detected, never read.</summary>
+    Ploop,
 }

@@ -1,5 +1,8 @@
 using Registry.Engine.Bytes;
+using Registry.Engine.Crypto;
+using Registry.Engine.Ploop;
 using Registry.Engine.Qcow2;
+using Registry.Engine.Qed;
 using Registry.Engine.Raw;
 using Registry.Engine.Vdi;
 using Registry.Engine.Vhd;
@@ -69,7 +72,7 @@ public static class DiskImages
             return DiskFormat.Qcow2;
         }
 
-        if (head.StartsWith("QED\0"u8))
+        if (QedHeader.HasMagic(head))
         {
             return DiskFormat.Qed;
         }
@@ -89,9 +92,14 @@ public static class DiskImages
             return DiskFormat.Vhd;
         }
 
-        if (head.StartsWith((ReadOnlySpan<byte>)[0x4C, 0x55, 0x4B, 0x53, 0xBA, 0xBE]))
+        if (LuksVolume.HasMagic(head))
         {
             return DiskFormat.Luks;
+        }
+
+        if (PloopHeader.HasMagic(head))
+        {
+            return DiskFormat.Ploop;
         }
 
         return VdiHeader.HasMagic(head) ? DiskFormat.Vdi : DiskFormat.Raw;

@@ -18,7 +18,7 @@ public sealed class FormatInspector
     private static readonly FormatProbe[] Probes =
     [
         new QcowProbe(), new VmdkProbe(), new VhdProbe(), new VhdxProbe(), new VdiProbe(), new QedProbe(),
-        new IsoProbe(), new PartitionProbe(), new LuksProbe(),
+        new IsoProbe(), new PartitionProbe(), new LuksProbe(), new PloopProbe(),
     ];
 
     private readonly StreamTail _tail = new();

@@ -20,6 +20,7 @@ public static class FormatNames
         DiskFormat.Iso => "iso",
         DiskFormat.Gpt => "gpt",
         DiskFormat.Luks => "luks",
+        DiskFormat.Ploop => "ploop",
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "Not a disk format."),
     };
 
@@ -27,5 +28,5 @@ public static class FormatNames
     /// bytes.</summary>
     /// <param name="format">A format.</param>
     public static bool IsContainer(DiskFormat format) => format is DiskFormat.Qcow2 or DiskFormat.Vmdk or DiskFormat.Vhd
-        or DiskFormat.Vhdx or DiskFormat.Vdi or DiskFormat.Qed;
+        or DiskFormat.Vhdx or DiskFormat.Vdi or DiskFormat.Qed or DiskFormat.Ploop;
 }

@@ -1,4 +1,5 @@
 using Registry.Engine.Disks;
+using Registry.Engine.Qed;
 
 namespace Registry.Engine.Inspect;
 
@@ -9,7 +10,7 @@ internal sealed class QedProbe : FormatProbe
     public override DiskFormat Format => DiskFormat.Qed;
 
     /// <inheritdoc/>
-    public override bool Matches(in StreamSample sample) => sample.Head.StartsWith("QED\0"u8);
+    public override bool Matches(in StreamSample sample) => QedHeader.HasMagic(sample.Head);
 
     /// <inheritdoc/>
     public override long? Check(in StreamSample sample) =>

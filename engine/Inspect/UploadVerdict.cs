@@ -16,7 +16,7 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
     /// <summary>Judges a whole stream.</summary>
     /// <remarks>
     /// 1. Nothing at all is an image that was only registered: fine under any name.
-    /// 2. A container (qcow2, vmdk, vhd, vhdx, vdi) must have been declared, must be the only signature and be safe.
+    /// 2. A container (qcow2, vmdk, vhd, vhdx, vdi, ploop) must have been declared, must be the only signature and be safe.
     /// 3. <c>iso</c>, <c>gpt</c> and <c>luks</c> are a disk's plain bytes too: fine as themselves when safe, and as
     ///    <c>raw</c> or a format without signature (ami, ari, aki, ploop).
     /// 4. No signature: fine as raw, as a format without signature, or inside a package (ovf, ova, docker, compressed).

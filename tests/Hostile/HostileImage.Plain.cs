@@ -29,6 +29,25 @@ internal sealed partial record HostileImage
             _ => PlainDiskBytes.Mbr().Little32(446 + 8, uint.MaxValue));
     }
 
+    private static IEnumerable<HostileImage> Ploops()
+    {
+        yield return Ploop("version 1", FormatError.UnsupportedVersion, new() { Version = 1 });
+        yield return Ploop("in use", FormatError.DirtyImage, new() { InUse = 0x746F6E59 });
+        yield return Ploop("blocks of nothing", FormatError.InvalidHeader, new() { BlockSectors = 0 });
+        yield return Ploop("table too short", FormatError.InvalidHeader, new() { Blocks = 3 });
+        yield return Ploop("table of 16 GiB", FormatError.Truncated, new() { Blocks = uint.MaxValue });
+        yield return Ploop("disk of all ones", FormatError.InvalidHeader,
+            new() { Magic = PloopBytes.Extended, DiskSectors = ulong.MaxValue });
+        yield return Ploop("disk of 2 EiB", FormatError.VirtualSizeTooLarge, new()
+        {
+            Magic = PloopBytes.Extended, DiskSectors = 1UL << 52, BlockSectors = 1U << 31, Blocks = 1U << 31,
+        });
+        yield return new("ploop cut in the header", "ploop", FormatError.Truncated, () => new PloopBytes().ToBytes()[..63]);
+        yield return new("ploop declared raw", "raw", FormatError.FormatMismatch, new PloopBytes().ToBytes);
+        yield return Both("ploop with a disc", "ploop", () => new PloopBytes().ToBytes().AsDisc());
+        yield return Both("ploop in front of a VHD footer", "ploop", () => new PloopBytes().ToBytes().AsFixedVhd());
+    }
+
     private static IEnumerable<HostileImage> NoDisks()
     {
         (string Name, byte[] Bytes)[] files =
@@ -63,6 +82,9 @@ internal sealed partial record HostileImage
             { IsFineAsRaw = true };
         }
     }
+
+    private static HostileImage Ploop(string name, FormatError expected, PloopBytes file) =>
+        new("ploop, " + name, "ploop", expected, file.ToBytes);
 
     private static HostileImage Luks(string name, FormatError expected, Func<byte[]> make) =>
         new(name, "luks", expected, make) { IsFineAsRaw = true };

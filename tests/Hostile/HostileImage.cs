@@ -30,7 +30,7 @@ internal sealed partial record HostileImage(string Name, string DiskFormat, Form
     [
         .. References(), .. MoreReferences(), .. Fields(), .. MoreFields(), .. Tables(), .. MoreTables(),
         .. QcowMaps(), .. QcowAmplifiers(), .. Vmdks(), .. MoreVmdks(), .. VmdkMaps(), .. OtherContainers(),
-        .. Vhds(), .. Vhdxs(), .. Vdis(), .. PlainDisks(), .. NoDisks(), .. Polyglots(), .. MorePolyglots(),
+        .. Vhds(), .. Vhdxs(), .. Vdis(), .. Ploops(), .. PlainDisks(), .. NoDisks(), .. Polyglots(), .. MorePolyglots(),
     ];
 
     /// <inheritdoc/>

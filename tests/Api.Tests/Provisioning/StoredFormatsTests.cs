@@ -1,3 +1,4 @@
+using Registry.Hostile;
 using Registry.Support;
 
 namespace Registry.Api.Tests.Provisioning;
@@ -54,6 +55,17 @@ public sealed class StoredFormatsTests(RegistryApp app) : IClassFixture<Registry
         Assert.Equal(415, (int)response.StatusCode);
         Assert.Equal(reason, response.Headers.GetValues("X-Registry-Reason").Single());
         Assert.Equal("queued", (await app.ShowAsync(id)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task A_ploop_is_kept_with_its_size_and_is_no_disk_to_make()
+    {
+        var id = await app.UploadAsync(new PloopBytes().ToBytes(), "ploop");
+
+        Assert.Equal(4 << 20, (await app.ShowAsync(id)).GetProperty("virtual_size").GetInt64());
+        using var disk = await app.SendAsync(HttpMethod.Get, Disk(id, "raw"));
+        Assert.Equal(400, (int)disk.StatusCode);
+        Assert.Equal("format_not_provisionable", disk.Headers.GetValues("X-Registry-Reason").Single());
     }
 
     private static string Disk(string id, string format) => $"/registry/v1/images/{id}/disk?format={format}";

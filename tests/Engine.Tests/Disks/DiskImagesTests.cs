@@ -1,6 +1,6 @@
 using Registry.Engine.Disks;
-using Registry.Hostile;
 using Registry.Engine.Tests.Oracle;
+using Registry.Hostile;
 
 namespace Registry.Engine.Tests.Disks;
 
@@ -13,6 +13,8 @@ public sealed class DiskImagesTests
     [InlineData("7668647866696C65", DiskFormat.Vhdx)]
     [InlineData("636F6E6563746978", DiskFormat.Vhd)]
     [InlineData("4C554B53BABE0001", DiskFormat.Luks)]
+    [InlineData("576974686F757446726565537061636500000000", DiskFormat.Ploop)]
+    [InlineData("576974686F754672655370616345787400000000", DiskFormat.Ploop)]
     [InlineData("0000000000000000", DiskFormat.Raw)]
     [InlineData("", DiskFormat.Raw)]
     public async Task A_format_is_known_by_its_first_bytes(string hex, DiskFormat expected) =>

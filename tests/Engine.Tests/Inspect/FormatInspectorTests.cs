@@ -30,6 +30,8 @@ public sealed class FormatInspectorTests
         { "mbr", PlainDiskBytes.Mbr(), DiskFormat.Gpt, PlainDiskBytes.DiskBytes },
         { "iso", PlainDiskBytes.Iso(), DiskFormat.Iso, 300 * 2048 },
         { "luks", PlainDiskBytes.Luks(version: 1), DiskFormat.Luks, PlainDiskBytes.DiskBytes },
+        { "ploop", new PloopBytes().ToBytes(), DiskFormat.Ploop, 4 << 20 },
+        { "ploop of many", new PloopBytes { Magic = PloopBytes.Extended }.ToBytes(), DiskFormat.Ploop, 4 << 20 },
         { "zeroes", new byte[100_000], DiskFormat.Raw, 100_000 },
         { "a few bytes", [1, 2, 3], DiskFormat.Raw, 3 },
     };

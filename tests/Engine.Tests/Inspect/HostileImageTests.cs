@@ -27,7 +27,7 @@ public sealed class HostileImageTests
         var inspection = Inspecting.InPieces(file, 64 * 1024);
         var refusal = UploadVerdict.Judge(image.DiskFormat, "bare", inspection).Refusal;
         Assert.True(image.NeedsMap == (refusal is null), $"{refusal?.Error}: {refusal?.Message}");
-        refusal ??= await MapAsync(file, inspection.Format);
+        refusal ??= await Inspecting.MapAsync(file, inspection.Format);
 
         Assert.NotNull(refusal);
         Assert.True(image.Expected == refusal.Error, $"{refusal.Error}: {refusal.Message}");
@@ -57,7 +57,7 @@ public sealed class HostileImageTests
         var started = ThreadTime.Now;
         var inspection = Inspecting.InPieces(file, 64 * 1024);
         if (UploadVerdict.Judge(image.DiskFormat, "bare", inspection).IsAccepted)
-            await MapAsync(file, inspection.Format);
+            await Inspecting.MapAsync(file, inspection.Format);
 
         Assert.InRange((ThreadTime.Now - started).TotalSeconds, 0, 2);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 256L << 20);
@@ -128,22 +128,5 @@ public sealed class HostileImageTests
         inspector.Feed(new QcowBytes { Backing = "/etc/passwd" }.ToBytes().AsSpan(0, 64 * 1024));
 
         Assert.Equal(FormatError.BackingFileRefused, inspector.EarlyRefusal?.Error);
-    }
-
-    /// <summary>What the server does with an upload whose header is sound: every reference in it is looked at.</summary>
-    private static async Task<InspectionFailure?> MapAsync(byte[] file, DiskFormat format)
-    {
-        try
-        {
-            await using var disk = await DiskImages.OpenAsync(
-                new MemoryBytes(file), format, DiskOpenOptions.Strict, TestContext.Current.CancellationToken);
-            await AllocationMapWriter.WriteAsync(
-                disk, (_, _) => ValueTask.CompletedTask, TestContext.Current.CancellationToken);
-            return null;
-        }
-        catch (ImageFormatException refusal)
-        {
-            return new InspectionFailure(refusal.Error, refusal.Message);
-        }
     }
 }

@@ -1,4 +1,6 @@
+using Registry.Engine.Disks;
 using Registry.Engine.Inspect;
+using Registry.Engine.Tests.Oracle;
 
 namespace Registry.Engine.Tests.Inspect;
 
@@ -32,4 +34,22 @@ internal static class Inspecting
     public static string Summary(Inspection found) =>
         $"{found.Format} of [{string.Join(' ', found.Matches)}], {found.Length} bytes, disk {found.VirtualSize}: "
         + string.Join("; ", found.Failures.Select(failure => $"{failure.Error} {failure.Message}"));
+
+    /// <summary>What the server does with an upload whose header is sound: every reference in it is looked at.</summary>
+    /// <returns>Why it is refused; null when it is not.</returns>
+    public static async Task<InspectionFailure?> MapAsync(byte[] file, DiskFormat format)
+    {
+        try
+        {
+            await using var disk = await DiskImages.OpenAsync(
+                new MemoryBytes(file), format, DiskOpenOptions.Strict, TestContext.Current.CancellationToken);
+            await AllocationMapWriter.WriteAsync(
+                disk, (_, _) => ValueTask.CompletedTask, TestContext.Current.CancellationToken);
+            return null;
+        }
+        catch (ImageFormatException refusal)
+        {
+            return new InspectionFailure(refusal.Error, refusal.Message);
+        }
+    }
 }
