@@ -27,7 +27,7 @@ public sealed class HostileUploadTests(RegistryApp app) : IClassFixture<Registry
     {
         var hostile = Set[name];
         var content = hostile.Bytes;
-        var stored = app.StoredFiles().Length;
+        var stored = (await app.StoredFilesAsync()).Count;
 
         if (NotDeclarable.Contains(hostile.DiskFormat))
         {
@@ -52,7 +52,7 @@ public sealed class HostileUploadTests(RegistryApp app) : IClassFixture<Registry
             await RefuseAsync(content, "raw", reason: null);
         }
 
-        Assert.Equal(stored, app.StoredFiles().Length);
+        Assert.Equal(stored, (await app.StoredFilesAsync()).Count);
         if (hostile.IsFineAsRaw)
         {
             await KeepAsRawAsync(content);
@@ -99,7 +99,7 @@ public sealed class HostileUploadTests(RegistryApp app) : IClassFixture<Registry
         Assert.Equal(("queued", code), (image.Status, image.LastFailure.Code));
         Assert.DoesNotContain(
             HostileImage.NamedThings, thing => image.LastFailure.Message.Contains(thing, StringComparison.Ordinal));
-        Assert.DoesNotContain(app.StoredFiles(), file => file.Contains(id, StringComparison.Ordinal));
+        Assert.DoesNotContain(await app.StoredFilesAsync(), file => file.Contains(id, StringComparison.Ordinal));
     }
 
     private async Task RefuseDeclarationAsync(string diskFormat)
