@@ -50,8 +50,8 @@ public sealed class SharedS3 : IAsyncLifetime
         [$"Registry:Stores:{number}:AccessKey"] = CephS3.AccessKey,
         [$"Registry:Stores:{number}:SecretKey"] = CephS3.SecretKey,
         [$"Registry:Stores:{number}:CreateBucket"] = "true",
-        [$"Registry:Stores:{number}:Silence"] = "00:00:02",
-        [$"Registry:Stores:{number}:Deadline"] = "00:00:05",
+        [$"Registry:Stores:{number}:Silence"] = "00:00:05",
+        [$"Registry:Stores:{number}:Deadline"] = "00:00:15",
     };
 
     public async ValueTask DisposeAsync()
