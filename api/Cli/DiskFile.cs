@@ -40,12 +40,19 @@ internal sealed class DiskFile : IAsyncDisposable
         "vpc" => DiskFormat.Vhd,
         "vhdx" => DiskFormat.Vhdx,
         "vdi" => DiskFormat.Vdi,
+        "qed" => DiskFormat.Qed,
+        "luks" => DiskFormat.Luks,
+        "parallels" => DiskFormat.Ploop,
         _ => throw new CommandException($"Unknown driver '{name}'"),
     };
 
     /// <summary>What qemu-img calls a format.</summary>
-    public static string NameOf(DiskFormat format) =>
-        format == DiskFormat.Vhd ? "vpc" : FormatNames.Of(format);
+    public static string NameOf(DiskFormat format) => format switch
+    {
+        DiskFormat.Vhd => "vpc",
+        DiskFormat.Ploop => "parallels",
+        _ => FormatNames.Of(format),
+    };
 
     /// <summary>The option that chooses a cache mode in qemu-img: everything goes through the page cache here, so it
     /// changes nothing.</summary>

@@ -41,10 +41,15 @@ public static class DiskImages
             DiskFormat.Vhd => await VhdImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
             DiskFormat.Vhdx => await VhdxImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
             DiskFormat.Vdi => await VdiImage.OpenAsync(source, options, cancellationToken).ConfigureAwait(false),
-            _ => throw new ImageFormatException(
-                FormatError.UnsupportedFeature, $"Disks of format {format} cannot be read."),
+            _ => options.MetadataOnly
+                && await ToldSize.ReadAsync(source, format, cancellationToken).ConfigureAwait(false) is { } size
+                    ? new ToldImage(format, size)
+                    : throw NotReadable(format),
         };
     }
+
+    internal static ImageFormatException NotReadable(DiskFormat format) =>
+        new(FormatError.UnsupportedFeature, $"Disks of format {format} cannot be read.");
 
     /// <summary>Guesses a local file's format by its first bytes, for a user who did not say. Never for stored
     /// images.</summary>

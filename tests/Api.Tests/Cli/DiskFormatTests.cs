@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Registry.Support;
 
 namespace Registry.Api.Tests.Cli;
@@ -52,6 +53,28 @@ public sealed class DiskFormatTests : IDisposable
         await _registry.OutputAsync(Stop, "disk", "convert", "-f", format, "-O", "qcow2", "-c", image, ours);
         await QemuAsync("check", "-f", "qcow2", ours);
         await QemuAsync("compare", "-f", "qcow2", "-F", "raw", ours, theirs);
+    }
+
+    [Theory]
+    [InlineData("qed", "-f", "qed")]
+    [InlineData("parallels", "-f", "parallels")]
+    [InlineData("luks", "-f", "luks", "--object", "secret,id=key,data=x", "-o", "key-secret=key,iter-time=10")]
+    public async Task What_is_only_recognised_tells_its_format_and_size(string format, params string[] create)
+    {
+        var image = _directory.File("image");
+        await QemuAsync(["create", "-q", .. create, image, "10M"]);
+        foreach (var known in new[] { [], new[] { "-f", format } })
+        {
+            var told = JsonDocument.Parse(
+                await _registry.OutputAsync(Stop, ["disk", "info", "--output=json", .. known, image])).RootElement;
+            Assert.Equal(
+                (format, 10L << 20),
+                (told.GetProperty("format").GetString(), told.GetProperty("virtual-size").GetInt64()));
+        }
+
+        var refused = await _registry.RunAsync(["disk", "map", image], Stop);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("cannot be read", refused.Error, StringComparison.Ordinal);
     }
 
     [Fact]
