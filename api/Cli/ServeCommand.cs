@@ -42,7 +42,9 @@ internal static class ServeCommand
     /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
     public static WebApplication Build(FileInfo? config)
     {
-        var builder = WebApplication.CreateBuilder();
+        // A watch for a changed appsettings.json would be one on every folder below the current directory, the data
+        // included; settings are read once.
+        var builder = WebApplication.CreateBuilder(["--hostBuilder:reloadConfigOnChange=false"]);
         if (config is not null)
         {
             if (!config.Exists)
