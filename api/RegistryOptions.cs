@@ -1,4 +1,7 @@
+using System.Data.Common;
 using System.Net;
+using Microsoft.Data.Sqlite;
+using Npgsql;
 using Registry.Api.Auth;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
@@ -40,6 +43,10 @@ public sealed record RegistryOptions
     /// own.</summary>
     public string PublicEndpoint { get; init; } = "";
 
+    /// <summary>Where callers reach gRPC when that is not where it listens, e.g. http://images.example:9293; empty
+    /// means the listener's address, with the request's host where it listens on every address.</summary>
+    public string PublicGrpcEndpoint { get; init; } = "";
+
     /// <summary>Whether the embedded database is used.</summary>
     public bool IsEmbedded => Database.Kind == "sqlite";
 
@@ -53,6 +60,7 @@ public sealed record RegistryOptions
             "Registry:Database:ConnectionString",
             "",
             "set for postgres");
+        Database.Validate();
         Auth.Validate();
         foreach (var store in Stores)
         {
@@ -70,6 +78,11 @@ public sealed record RegistryOptions
             "Registry:Stores",
             "read-only in all its stores",
             "writable in one at least");
+        Require(
+            PublicGrpcEndpoint.Length == 0 || Uri.TryCreate(PublicGrpcEndpoint, UriKind.Absolute, out _),
+            "Registry:PublicGrpcEndpoint",
+            PublicGrpcEndpoint,
+            "a URL");
         Limits.Validate();
         Uploads.Validate();
         Jobs.Validate();
@@ -101,6 +114,22 @@ public sealed record DatabaseSection
 
     /// <summary>Connection string; for sqlite empty means registry.db in the data directory.</summary>
     public string ConnectionString { get; init; } = "";
+
+    /// <summary>Checks that the connection string can be read.</summary>
+    /// <exception cref="ConfigurationException">It cannot; it is not repeated, for it may hold a password.</exception>
+    public void Validate()
+    {
+        try
+        {
+            _ = Kind == "sqlite"
+                ? (DbConnectionStringBuilder)new SqliteConnectionStringBuilder(ConnectionString)
+                : new NpgsqlConnectionStringBuilder(ConnectionString);
+        }
+        catch (ArgumentException unreadable)
+        {
+            throw new ConfigurationException($"Registry:Database:ConnectionString cannot be read: {unreadable.Message}");
+        }
+    }
 }
 
 /// <summary>Registry:Endpoints.</summary>

@@ -202,8 +202,8 @@ public static class RegistryServer
 
         app.MapVersions();
         app.MapHealth();
-        app.MapGet("/registry/v1", DescribeAsync);
         var extensions = app.MapGroup("/registry/v1");
+        extensions.MapDescription();
         extensions.MapDisks();
         extensions.MapJobs();
         var v2 = app.MapGroup("/v2");
@@ -218,21 +218,5 @@ public static class RegistryServer
         app.MapGrpcService<JobsGrpc>();
         app.MapGrpcReflectionService();
         app.MapGrpcHealthChecksService();
-    }
-
-    private static async Task DescribeAsync(HttpContext context)
-    {
-        context.Response.ContentType = "application/json";
-        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
-        json.WriteStartObject();
-        json.WriteString("name"u8, "registry");
-        json.WriteString("version"u8, typeof(RegistryServer).Assembly.GetName().Version!.ToString(3));
-        json.WriteString("grpc"u8, Addresses(context.RequestServices)[(int)Listener.Grpc]);
-        json.WriteStartArray("features"u8);
-        json.WriteStringValue("images"u8);
-        json.WriteStringValue("provisioning"u8);
-        json.WriteStringValue("jobs"u8);
-        json.WriteEndArray();
-        json.WriteEndObject();
     }
 }

@@ -10,6 +10,8 @@ public sealed class RegistryOptionsTests
     public static TheoryData<RegistryOptions> Wrong => new(
         new RegistryOptions { Database = new() { Kind = "oracle" } },
         new RegistryOptions { Database = new() { Kind = "postgres" } },
+        new RegistryOptions { Database = new() { Kind = "postgres", ConnectionString = "Host=h;Password=a;b" } },
+        new RegistryOptions { Database = new() { Kind = "postgres", ConnectionString = "Host=h;Flavour=b" } },
         new RegistryOptions { Auth = new() { Kind = "magic" } },
         new RegistryOptions { Endpoints = new() { Http = "http://0.0.0.0:9292" } },
         new RegistryOptions { Endpoints = new() { Grpc = "http://images.example:9293" } },

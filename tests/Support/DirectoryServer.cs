@@ -16,7 +16,7 @@ public sealed class DirectoryServer : IAsyncDisposable
     public DirectoryServer(string root)
     {
         _root = root;
-        Address = new Uri($"http://127.0.0.1:{FreePort()}/blobs/");
+        Address = new Uri($"http://127.0.0.1:{Ports.Free()}/blobs/");
         _listener.Prefixes.Add(Address.ToString());
         _listener.Start();
         _serving = ServeAsync();
@@ -83,12 +83,5 @@ public sealed class DirectoryServer : IAsyncDisposable
         }
 
         response.Close();
-    }
-
-    private static int FreePort()
-    {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        return ((IPEndPoint)probe.LocalEndpoint).Port;
     }
 }

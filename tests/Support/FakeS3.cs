@@ -56,7 +56,7 @@ public sealed class FakeS3 : IAsyncDisposable
     /// <summary>Starts a server.</summary>
     public FakeS3()
     {
-        Endpoint = new Uri($"http://127.0.0.1:{FreePort()}");
+        Endpoint = new Uri($"http://127.0.0.1:{Ports.Free()}");
         _listener.Prefixes.Add(Endpoint.ToString());
         _listener.Start();
         _serving = ServeAsync();
@@ -306,12 +306,5 @@ public sealed class FakeS3 : IAsyncDisposable
         using var copy = new MemoryStream();
         await body.CopyToAsync(copy).ConfigureAwait(false);
         return copy.ToArray();
-    }
-
-    private static int FreePort()
-    {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        return ((IPEndPoint)probe.LocalEndpoint).Port;
     }
 }

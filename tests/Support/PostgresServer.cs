@@ -40,7 +40,7 @@ public sealed class PostgresServer : IAsyncDisposable
     {
         var binaries = FindBinaries() ?? throw new InvalidOperationException($"No PostgreSQL under {BinariesRoot}.");
         var directory = Directory.CreateTempSubdirectory("registry-postgres-").FullName;
-        var server = new PostgresServer(binaries, directory, FreePort());
+        var server = new PostgresServer(binaries, directory, Ports.Free());
         if (Environment.IsPrivilegedProcess)
         {
             await RunAsync("chown", "postgres", directory).ConfigureAwait(false);
@@ -115,12 +115,5 @@ public sealed class PostgresServer : IAsyncDisposable
         {
             File.Delete(output);
         }
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

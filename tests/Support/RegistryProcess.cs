@@ -49,7 +49,7 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     public static async Task<RegistryProcess> StartAsync(
         string dataDirectory, CancellationToken cancellationToken, IReadOnlyDictionary<string, string>? settings = null)
     {
-        var url = new Uri($"http://127.0.0.1:{FreePort()}");
+        var url = new Uri($"http://127.0.0.1:{Ports.Free()}");
         var start = new ProcessStartInfo(Executable, ["serve"])
         {
             RedirectStandardOutput = true,
@@ -58,8 +58,8 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         };
         start.Environment["Registry__DataDirectory"] = dataDirectory;
         start.Environment["Registry__Endpoints__Http"] = url.ToString().TrimEnd('/');
-        start.Environment["Registry__Endpoints__Grpc"] = $"http://127.0.0.1:{FreePort()}";
-        start.Environment["Registry__Endpoints__Metrics"] = $"http://127.0.0.1:{FreePort()}";
+        start.Environment["Registry__Endpoints__Grpc"] = $"http://127.0.0.1:{Ports.Free()}";
+        start.Environment["Registry__Endpoints__Metrics"] = $"http://127.0.0.1:{Ports.Free()}";
         foreach (var (name, value) in settings ?? new Dictionary<string, string>())
             start.Environment[name] = value;
 
@@ -138,13 +138,6 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     {
         lock (_log)
             _log.AppendLine(line.Data);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]

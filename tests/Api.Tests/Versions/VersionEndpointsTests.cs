@@ -39,4 +39,25 @@ public sealed class VersionEndpointsTests(RegistryApp app) : IClassFixture<Regis
         using var response = await app.SendAsync(HttpMethod.Get, path, accept: "text/plain");
         Assert.Equal(200, (int)response.StatusCode);
     }
+
+    [Theory]
+    [InlineData("", null)]
+    [InlineData("http://grpc.example:443", "http://grpc.example:443")]
+    public async Task The_description_tells_where_grpc_is(string configured, string? expected)
+    {
+        await using var registry = new RegistryApp { Settings = { ["Registry:PublicGrpcEndpoint"] = configured } };
+        await registry.InitializeAsync();
+        using var response = await registry.SendAsync(HttpMethod.Get, "/registry/v1");
+        var told = (await RegistryApp.JsonAsync(response)).GetProperty("grpc").GetString();
+        Assert.Equal(expected ?? $"http://{registry.Grpc.Target}", told);
+    }
+
+    [Theory]
+    [InlineData("http://127.0.0.1:9293", "http://127.0.0.1:9293/")]
+    [InlineData("http://0.0.0.0:9293", "http://registry.example:9293/")]
+    [InlineData("http://[::]:9293", "http://registry.example:9293/")]
+    public void Grpc_on_every_address_is_where_the_caller_reached_the_server(string listens, string expected) =>
+        Assert.Equal(
+            expected,
+            DescriptionEndpoint.Callable(new Uri(listens), new HostString("registry.example", 9292)).AbsoluteUri);
 }
