@@ -34,6 +34,9 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
     /// <summary>Bytes of the runs of zeroes that are left out, a power of two; 0 for none.</summary>
     public int SparseBytes { get; init; }
 
+    /// <summary>Whether every run of zeroes is found.</summary>
+    public bool FindsAllZeroes { get; init; }
+
     /// <summary>Pieces handled at the same time, 1 or more.</summary>
     public int Parallelism { get; init; } = 1;
 
@@ -131,6 +134,7 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
                 Size = size,
                 Compress = IsCompressed,
                 SparseBytes = SparseBytes,
+                FindsAllZeroes = FindsAllZeroes,
                 Read = DiskReadOptions.Local with { Parallelism = Parallelism },
                 IntoExisting = IntoExisting,
                 TargetIsZero = TargetIsZero,

@@ -33,7 +33,7 @@ internal sealed class DiskConvertCommand
     };
     private readonly Option<string?> _sparse = new("-S")
     {
-        Description = "Runs of zeroes at least this long are not written [4k]; 0 to write everything",
+        Description = "Runs of zeroes at least this long are not written [4k, 64k in what the kernel copies]; 0 to write everything",
     };
     private readonly Option<string?> _parallel = new("-m") { Description = "Pieces handled at the same time, 1 to 16" };
     private readonly Option<bool> _anyOrder = new("-W") { Description = "Accepted: the order is always the fastest" };
@@ -120,6 +120,7 @@ internal sealed class DiskConvertCommand
             IsCompressed = isCompressed,
             Size = parsed.GetValue(_size) is { } size ? Sizes.Parse(size) : null,
             SparseBytes = Sparse(parsed.GetValue(_sparse)),
+            FindsAllZeroes = parsed.GetValue(_sparse) is not null,
             Parallelism = Parallel(parsed.GetValue(_parallel)),
             BytesPerSecond = parsed.GetValue(_rate) is { } rate ? Rate(rate) : null,
             IntoExisting = isExisting,

@@ -12,7 +12,7 @@ namespace Registry.Engine.Bytes;
 public sealed partial class FileBytes : IByteFile
 {
     private const int ZeroChunkBytes = 1 << 20;
-    private const int InlineCopyBytes = 256 << 10;
+    private const int InlineCopyBytes = 1 << 20;
     private static readonly byte[] Zeroes = new byte[ZeroChunkBytes];
 
     private readonly SafeFileHandle handle;
@@ -185,7 +185,7 @@ public sealed partial class FileBytes : IByteFile
             var to = targetOffset;
             var step = Math.Min(count, 128L << 20);
 
-            // A short copy is a few microseconds of memory traffic, less than handing it to another thread.
+            // A short copy is a moment of memory traffic; handing it to another thread costs more.
             var copied = step <= InlineCopyBytes
                 ? TryCopyRange(handle, from, target.handle, to, step)
                 : await Task.Run(() => TryCopyRange(handle, from, target.handle, to, step), cancellationToken)

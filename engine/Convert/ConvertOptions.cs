@@ -28,6 +28,11 @@ public sealed record ConvertOptions
     /// everything.</summary>
     public int SparseBytes { get; init; } = ZeroBlocks.DefaultBytes;
 
+    /// <summary>Whether every run of zeroes is found, by a look at every byte. Otherwise what lies uncompressed in local
+    /// files may be copied inside the kernel, and zeroes are left out by whole blocks of 64 KiB and where a block begins
+    /// with zeroes.</summary>
+    public bool FindsAllZeroes { get; init; }
+
     /// <summary>Whether a raw target exists and is written in place, and keeps its length; one that is too short is
     /// refused.</summary>
     public bool IntoExisting { get; init; }

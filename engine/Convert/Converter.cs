@@ -176,6 +176,7 @@ public static class Converter
         {
             IsDurable = options.IsDurable,
             SparseBytes = options.SparseBytes,
+            FindsAllZeroes = options.FindsAllZeroes,
             KeepsLength = options.IntoExisting,
         };
     }
@@ -198,6 +199,7 @@ public static class Converter
             {
                 IsDurable = options.IsDurable,
                 SparseBytes = options.SparseBytes,
+                FindsAllZeroes = options.FindsAllZeroes,
                 TargetIsZero = isZero,
             };
         }

@@ -17,6 +17,7 @@ internal sealed class DiskCopy(DiskImage image, IDiskSink sink, DiskReadOptions 
 {
     private readonly SemaphoreSlim planning = new(1, 1);
     private readonly List<Task> workers = [];
+    private RunCopier? copier;
     private Func<Task>? start;
     private Task lastTurn = Task.CompletedTask;
     private long copied;
@@ -28,7 +29,11 @@ internal sealed class DiskCopy(DiskImage image, IDiskSink sink, DiskReadOptions 
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var planner = new ReadPlanner(image, options, stop.Token);
         await using var closing = planner.ConfigureAwait(false);
-        var fetcher = new RangeFetcher(image, planner.Start, planner.End, options.Totals ?? new DiskReadTotals(), stop);
+        var totals = options.Totals ?? new DiskReadTotals();
+        var fetcher = new RangeFetcher(image, planner.Start, planner.End, totals, stop);
+        copier = sink is IRunSink { TakesRuns: true } runs
+            ? new RunCopier(image, runs, planner.Start, planner.End, totals)
+            : null;
         Func<Task> work = () => WorkAsync(planner, fetcher, stop);
         start = work;
         for (var i = 0; i < (options.OnlyDecodesInParallel ? 1 : options.Parallelism); i++)
@@ -114,6 +119,15 @@ internal sealed class DiskCopy(DiskImage image, IDiskSink sink, DiskReadOptions 
     private async ValueTask CopyAsync(
         RangeFetcher fetcher, ReadRange range, Task before, CancellationToken cancellationToken)
     {
+        if (copier?.Takes(range) == true)
+        {
+            await before.ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            copied += await copier.CopyAsync(range, cancellationToken).ConfigureAwait(false);
+            progress?.Report(copied);
+            return;
+        }
+
         var pieces = await fetcher.FetchHereAsync(range).ConfigureAwait(false);
         try
         {

@@ -1,3 +1,4 @@
+using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
 
 namespace Registry.Engine.Convert;
@@ -49,8 +50,14 @@ public readonly record struct DiskPart(DiskImage Image, long Start, long Length)
 /// <param name="sink">The whole.</param>
 /// <param name="shift">Bytes by which offsets grow.</param>
 /// <param name="pace">How fast it may go.</param>
-internal sealed class ShiftedSink(IDiskSink sink, long shift, WritePace pace) : IDiskSink
+internal sealed class ShiftedSink(IDiskSink sink, long shift, WritePace pace) : IRunSink
 {
+    /// <inheritdoc/>
+    public bool TakesRuns => sink is IRunSink { TakesRuns: true };
+
+    /// <inheritdoc/>
+    public int SparseBytes => ((IRunSink)sink).SparseBytes;
+
     /// <inheritdoc/>
     public long BytesWritten => sink.BytesWritten;
 
@@ -59,6 +66,15 @@ internal sealed class ShiftedSink(IDiskSink sink, long shift, WritePace pace) : 
     {
         await pace.WaitAsync(data.Length, cancellationToken).ConfigureAwait(false);
         await sink.WriteAsync(checked(guestOffset + shift), data, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask CopyAsync(
+        long guestOffset, FileBytes source, long offset, int length, CancellationToken cancellationToken)
+    {
+        await pace.WaitAsync(length, cancellationToken).ConfigureAwait(false);
+        await ((IRunSink)sink).CopyAsync(checked(guestOffset + shift), source, offset, length, cancellationToken)
+            .ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

@@ -10,7 +10,7 @@ namespace Registry.Engine.Convert;
 /// <param name="virtualSize">Bytes of the disk; a multiple of 512.</param>
 /// <param name="options">Shape of the file.</param>
 /// <exception cref="DiskOperationException">The options contradict each other, or the disk does not fit.</exception>
-public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape options) : IDiskSink
+public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape options) : IRunSink
 {
     private readonly int clusterSize = options.ClusterSize;
     private readonly QcowTables tables = new(virtualSize, options);
@@ -24,9 +24,14 @@ public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape
     /// <summary>Whether the target reads as zeroes: a new file, unlike a block device.</summary>
     public bool TargetIsZero { get; init; } = true;
 
-    /// <summary>Bytes of the runs of zeroes that are not written, a power of two; 0 when zeroes are content
-    /// too.</summary>
+    /// <inheritdoc/>
     public int SparseBytes { get; init; } = ZeroBlocks.DefaultBytes;
+
+    /// <summary>Whether every run of zeroes is found, so that nothing is copied unseen.</summary>
+    public bool FindsAllZeroes { get; init; }
+
+    /// <inheritdoc/>
+    public bool TakesRuns => target is FileBytes && !(FindsAllZeroes && SparseBytes > 0);
 
     /// <inheritdoc/>
     public async ValueTask WriteAsync(long guestOffset, ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
@@ -36,14 +41,10 @@ public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape
         while (data.Length > 0)
         {
             var end = tables.End;
-            var (host, length) = NextRun(guestOffset, data.Span);
+            var (host, length) = NextRun(guestOffset, data.Length, data.Span);
             if (host > 0)
             {
-                if (!TargetIsZero && tables.End > end)
-                {
-                    await ClearAroundAsync(end, host, length, cancellationToken).ConfigureAwait(false);
-                }
-
+                await ClearAroundAsync(end, host, length, cancellationToken).ConfigureAwait(false);
                 var block = TargetIsZero ? SparseBytes : 0;
                 BytesWritten += await ZeroBlocks
                     .WriteOthersAsync(target, host, data[..length], block, cancellationToken).ConfigureAwait(false);
@@ -51,6 +52,25 @@ public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape
 
             guestOffset += length;
             data = data[length..];
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask CopyAsync(
+        long guestOffset, FileBytes source, long offset, int length, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentOutOfRangeException.ThrowIfNegative(guestOffset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, virtualSize - guestOffset);
+        for (var done = 0; done < length;)
+        {
+            var end = tables.End;
+            var (host, run) = NextRun(guestOffset + done, length - done, []);
+            await ClearAroundAsync(end, host, run, cancellationToken).ConfigureAwait(false);
+            await source.CopyToAsync(offset + done, (FileBytes)target, host, run, cancellationToken)
+                .ConfigureAwait(false);
+            BytesWritten += run;
+            done += run;
         }
     }
 
@@ -64,10 +84,15 @@ public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape
         }
     }
 
-    /// <summary>Zeroes what a used target holds in new clusters beside the content that is about to be
-    /// written.</summary>
+    /// <summary>Zeroes what a used target holds in new clusters, from <paramref name="first"/> on, beside the content
+    /// that is about to be written.</summary>
     private async ValueTask ClearAroundAsync(long first, long host, int length, CancellationToken cancellationToken)
     {
+        if (TargetIsZero || tables.End == first)
+        {
+            return;
+        }
+
         if (host > first)
         {
             await target.ZeroAsync(first, host - first, cancellationToken).ConfigureAwait(false);
@@ -81,17 +106,21 @@ public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape
 
     /// <summary>The longest run from the start that is written in one piece, and where; or skipped, where is
     /// 0.</summary>
-    private (long Host, int Length) NextRun(long guestOffset, ReadOnlySpan<byte> data)
+    /// <param name="guestOffset">First guest byte.</param>
+    /// <param name="most">Bytes that are there.</param>
+    /// <param name="data">These bytes; empty where they are content without a look.</param>
+    private (long Host, int Length) NextRun(long guestOffset, int most, ReadOnlySpan<byte> data)
     {
         var start = 0L;
         var length = 0;
         do
         {
             var within = (int)((guestOffset + length) & (clusterSize - 1));
-            var step = Math.Min(data.Length - length, clusterSize - within);
+            var step = Math.Min(most - length, clusterSize - within);
             var cluster = (guestOffset + length) / clusterSize;
             var known = tables.Host(cluster);
-            var isZero = known == 0 && SparseBytes > 0 && !data.Slice(length, step).ContainsAnyExcept((byte)0);
+            var isZero = known == 0 && SparseBytes > 0 && !data.IsEmpty
+                && !data.Slice(length, step).ContainsAnyExcept((byte)0);
             var host = isZero ? 0 : (known == 0 ? tables.End : known) + within;
             if (length > 0 && host != (start == 0 ? 0 : start + length))
             {
@@ -106,7 +135,7 @@ public sealed class QcowAppendSink(IByteSink target, long virtualSize, QcowShape
             start = length == 0 ? host : start;
             length += step;
         }
-        while (length < data.Length);
+        while (length < most);
         return (start, length);
     }
 }

@@ -8,7 +8,7 @@ namespace Registry.Engine.Convert;
 /// <param name="target">Where it goes; stays the caller's.</param>
 /// <param name="size">Bytes of the new disk, which may be more than the source's.</param>
 /// <param name="targetIsZero">Whether the target reads as zeroes: a new file.</param>
-public sealed class RawDiskSink(IByteSink target, long size, bool targetIsZero) : IDiskSink
+public sealed class RawDiskSink(IByteSink target, long size, bool targetIsZero) : IRunSink
 {
     private readonly RangeSet written = new();
     private bool isSized;
@@ -19,9 +19,14 @@ public sealed class RawDiskSink(IByteSink target, long size, bool targetIsZero) 
     /// <summary>Whether completing flushes to stable storage.</summary>
     public bool IsDurable { get; init; } = true;
 
-    /// <summary>Bytes of the runs of zeroes that are not written, a power of two; 0 when zeroes are content
-    /// too.</summary>
+    /// <inheritdoc/>
     public int SparseBytes { get; init; } = ZeroBlocks.DefaultBytes;
+
+    /// <summary>Whether every run of zeroes is found, so that nothing is copied unseen.</summary>
+    public bool FindsAllZeroes { get; init; }
+
+    /// <inheritdoc/>
+    public bool TakesRuns => target is FileBytes && !(FindsAllZeroes && SparseBytes > 0);
 
     /// <summary>Whether a target that is longer than the disk stays as long.</summary>
     public bool KeepsLength { get; init; }
@@ -43,15 +48,24 @@ public sealed class RawDiskSink(IByteSink target, long size, bool targetIsZero) 
             {
                 var piece = data.Slice(position, length);
                 await target.WriteAsync(guestOffset + position, piece, cancellationToken).ConfigureAwait(false);
-                BytesWritten += length;
-                if (!targetIsZero)
-                {
-                    written.Add(guestOffset + position, guestOffset + position + length);
-                }
+                Note(guestOffset + position, length);
             }
 
             position += length;
         }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask CopyAsync(
+        long guestOffset, FileBytes source, long offset, int length, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentOutOfRangeException.ThrowIfNegative(guestOffset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, size - guestOffset);
+        await SizeAsync(cancellationToken).ConfigureAwait(false);
+        await source.CopyToAsync(offset, (FileBytes)target, guestOffset, length, cancellationToken)
+            .ConfigureAwait(false);
+        Note(guestOffset, length);
     }
 
     /// <inheritdoc/>
@@ -69,6 +83,15 @@ public sealed class RawDiskSink(IByteSink target, long size, bool targetIsZero) 
         if (IsDurable)
         {
             await target.FlushAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private void Note(long guestOffset, int length)
+    {
+        BytesWritten += length;
+        if (!targetIsZero)
+        {
+            written.Add(guestOffset, guestOffset + length);
         }
     }
 

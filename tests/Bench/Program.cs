@@ -5,6 +5,7 @@ return args switch
     ["convert", .. var rest] => ConvertBench.Run(rest),
     ["remote", .. var rest] => await RemoteBench.RunAsync(rest),
     ["memory", .. var rest] => MemoryBench.Run(rest),
+    ["list", .. var rest] => await ListBench.RunAsync(rest),
     ["s3", .. var rest] => await S3Bench.RunAsync(rest),
     _ => Usage(),
 };
@@ -15,6 +16,7 @@ static int Usage()
         usage: Registry.Bench convert [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N] [CASE...]
                Registry.Bench remote [--dir DIR] [--tree FILES]
                Registry.Bench memory [--registry PROGRAM] [--dir DIR]
+               Registry.Bench list [--images N] [--requests N]
                Registry.Bench s3 [--gib N] [--rounds N]
         """);
     return 2;

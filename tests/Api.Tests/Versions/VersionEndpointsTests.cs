@@ -1,3 +1,6 @@
+using Microsoft.AspNetCore.Http;
+using Registry.Api.Versions;
+
 namespace Registry.Api.Tests.Versions;
 
 public sealed class VersionEndpointsTests(RegistryApp app) : IClassFixture<RegistryApp>
