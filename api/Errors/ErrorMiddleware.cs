@@ -1,12 +1,9 @@
-using Registry.Api.Metrics;
-using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Errors;
 
 /// <summary>Turns what a request threw into the answer, once and in one place.</summary>
-public sealed partial class ErrorMiddleware(
-    RequestDelegate next, RegistryMetrics metrics, ILogger<ErrorMiddleware> logger)
+public sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddleware> logger)
 {
     /// <summary>Runs the middleware.</summary>
     public async Task InvokeAsync(HttpContext context)
@@ -23,7 +20,6 @@ public sealed partial class ErrorMiddleware(
         catch (Exception e) when (context.Response.HasStarted)
         {
             // The status line is out: all that is left is to let the client see that the body is not whole.
-            CountDamage(e);
             Log.Aborted(logger, context.Request.Path, e);
             context.Abort();
         }
@@ -33,7 +29,6 @@ public sealed partial class ErrorMiddleware(
         }
         catch (Exception e)
         {
-            CountDamage(e);
             var refusal = Refusals.From(e);
             if (refusal is null)
             {
@@ -51,15 +46,6 @@ public sealed partial class ErrorMiddleware(
         }
     }
 
-    private void CountDamage(Exception exception)
-    {
-        if (exception is BlobCorruptException)
-        {
-            metrics.Corrupt();
-            Log.Damaged(logger, exception);
-        }
-    }
-
     private static partial class Log
     {
         [LoggerMessage(1, LogLevel.Information, "{Method} {Path}: the client went away")]
@@ -67,9 +53,6 @@ public sealed partial class ErrorMiddleware(
 
         [LoggerMessage(2, LogLevel.Error, "{Path}: transfer aborted")]
         public static partial void Aborted(ILogger logger, string path, Exception exception);
-
-        [LoggerMessage(5, LogLevel.Error, "stored bytes are damaged")]
-        public static partial void Damaged(ILogger logger, Exception exception);
 
         [LoggerMessage(3, LogLevel.Error, "{Method} {Path} failed")]
         public static partial void Unhandled(ILogger logger, string method, string path, Exception exception);

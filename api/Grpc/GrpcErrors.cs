@@ -3,14 +3,12 @@ using Grpc.Core;
 using Grpc.Core.Interceptors;
 using Registry.Api.Auth;
 using Registry.Api.Errors;
-using Registry.Api.Metrics;
 using Registry.Protos.V1;
-using Registry.Storage.Blobs;
 
 namespace Registry.Api.Grpc;
 
 /// <summary>Turns what a call threw into a gRPC status with an error detail, from the same table as HTTP.</summary>
-public sealed partial class GrpcErrors(RegistryMetrics metrics, ILogger<GrpcErrors> logger) : Interceptor
+public sealed partial class GrpcErrors(ILogger<GrpcErrors> logger) : Interceptor
 {
     /// <summary>Trailer that carries a serialised <see cref="ErrorDetail"/>.</summary>
     public const string Trailer = "registry-error-bin";
@@ -66,12 +64,6 @@ public sealed partial class GrpcErrors(RegistryMetrics metrics, ILogger<GrpcErro
         }
         catch (Exception e)
         {
-            if (e is BlobCorruptException)
-            {
-                metrics.Corrupt();
-                Log.Damaged(logger, context.Method, e);
-            }
-
             var refusal = Refusals.From(e);
             if (refusal is null)
             {
@@ -100,9 +92,6 @@ public sealed partial class GrpcErrors(RegistryMetrics metrics, ILogger<GrpcErro
 
         [LoggerMessage(2, LogLevel.Error, "{Method} failed")]
         public static partial void Unhandled(ILogger logger, string method, Exception exception);
-
-        [LoggerMessage(4, LogLevel.Error, "{Method}: stored bytes are damaged")]
-        public static partial void Damaged(ILogger logger, string method, Exception exception);
 
         [LoggerMessage(3, LogLevel.Information, "{Method}: {Status} {Reason}")]
         public static partial void Refused(ILogger logger, string method, StatusCode status, string reason);

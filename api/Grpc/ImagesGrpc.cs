@@ -105,7 +105,7 @@ internal sealed class ImagesGrpc(
     }
 
     private async Task SendAsync(
-        Storage.Blobs.VerifiedBlob blob, long offset, long end, IServerStreamWriter<DownloadResponse> responses,
+        Stores.StoredBlob blob, long offset, long end, IServerStreamWriter<DownloadResponse> responses,
         CancellationToken cancellationToken)
     {
         while (offset < end)

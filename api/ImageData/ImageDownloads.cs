@@ -17,7 +17,7 @@ public sealed class ImageDownloads(
     /// <summary>Opens an image's bytes.</summary>
     /// <returns>The image, and its bytes; null bytes when it has none yet.</returns>
     /// <exception cref="RegistryException">NotFound, Forbidden (deactivated).</exception>
-    public async Task<(Image Image, VerifiedBlob? Blob)> OpenAsync(
+    public async Task<(Image Image, StoredBlob? Blob)> OpenAsync(
         Caller caller, string imageId, CancellationToken cancellationToken)
     {
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
@@ -51,7 +51,7 @@ public sealed class ImageDownloads(
     /// <param name="consume">Takes the next bytes, in order; the memory is its own only until it returns.</param>
     /// <param name="cancellationToken">Ends the copy.</param>
     public async Task CopyAsync(
-        VerifiedBlob blob, long offset, long length,
+        StoredBlob blob, long offset, long length,
         Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask> consume, CancellationToken cancellationToken)
     {
         var (current, next) = (pool.Rent(), pool.Rent());
@@ -79,7 +79,7 @@ public sealed class ImageDownloads(
     }
 
     private static async Task<int> ReadAsync(
-        VerifiedBlob blob, long offset, long end, byte[] buffer, CancellationToken cancellationToken)
+        StoredBlob blob, long offset, long end, byte[] buffer, CancellationToken cancellationToken)
     {
         var wanted = (int)Math.Min(buffer.Length, end - offset);
         if (wanted == 0)

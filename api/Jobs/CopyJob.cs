@@ -45,8 +45,13 @@ internal sealed class CopyJob(
         {
             await CopyAsync(run, source, target, intent, duration, cancellationToken);
         }
-        catch
+        catch (Exception e)
         {
+            if (e is BlobCorruptException)
+            {
+                await stores.NoteFailureAsync(source, e); // the next attempt reads from elsewhere, where there is one
+            }
+
             await ledger.AbandonAsync(intent, "copy_failed", "The copy failed.", CancellationToken.None);
             throw;
         }

@@ -18,11 +18,11 @@ internal sealed class StoredDisk : IAsyncDisposable
 {
     private readonly RegistryMetrics _metrics;
 
-    private StoredDisk(VerifiedBlob blob, DiskImage disk, RegistryMetrics metrics) =>
+    private StoredDisk(StoredBlob blob, DiskImage disk, RegistryMetrics metrics) =>
         (Blob, Disk, _metrics) = (blob, disk, metrics);
 
     /// <summary>The stored bytes, verified.</summary>
-    public VerifiedBlob Blob { get; }
+    public StoredBlob Blob { get; }
 
     /// <summary>The disk.</summary>
     public DiskImage Disk { get; }

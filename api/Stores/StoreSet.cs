@@ -1,9 +1,11 @@
 using System.Collections.Concurrent;
+using System.Data.Common;
 using Microsoft.Extensions.Options;
 using Registry.Api.Metrics;
 using Registry.Storage.Blobs;
 using Registry.Storage.Blobs.S3;
 using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api.Stores;
 
@@ -22,6 +24,7 @@ public sealed partial class StoreSet : IDisposable
     private readonly ConcurrentDictionary<string, DateTimeOffset> _failedAt = new(StringComparer.Ordinal);
     private readonly TimeProvider _time;
     private readonly RegistryMetrics _metrics;
+    private readonly LocationHealth _health;
     private readonly ILogger<StoreSet> _logger;
 
     /// <summary>Makes the stores of the configuration.</summary>
@@ -31,10 +34,12 @@ public sealed partial class StoreSet : IDisposable
         StoreOpener opener,
         TimeProvider time,
         RegistryMetrics metrics,
+        LocationHealth health,
         ILogger<StoreSet> logger)
     {
         _time = time;
         _metrics = metrics;
+        _health = health;
         _logger = logger;
         var sections = options.Value.Stores;
         if (sections.Count == 0)
@@ -132,32 +137,42 @@ public sealed partial class StoreSet : IDisposable
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
     /// <exception cref="IOException">None answers; this is what the first said.</exception>
-    public async ValueTask<VerifiedBlob> OpenAsync(Image image, CancellationToken cancellationToken)
-    {
-        Exception? first = null;
-        var damaged = 0;
-        foreach (var location in InOrder(image.Locations))
-        {
-            try
-            {
-                var blob = await VerifiedBlob.OpenAsync(Get(location.StoreId), location, cancellationToken);
-                _metrics.Corrupt(damaged); // where all fail, who answers the request counts
-                return blob;
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
-            {
-                first ??= e;
-                damaged += e is BlobCorruptException ? 1 : 0;
-                if (e is StoreUnavailableException)
-                {
-                    _failedAt[location.StoreId] = _time.GetUtcNow();
-                }
+    public ValueTask<StoredBlob> OpenAsync(Image image, CancellationToken cancellationToken) =>
+        StoredBlob.OpenAsync(this, InOrder(image.Locations), cancellationToken);
 
-                Log.Skipped(_logger, image.Id, location.StoreId, e);
-            }
+    /// <summary>Remembers that reading failed: a store that is away is asked last for a while, a blob that is damaged is
+    /// marked as such for everybody, and counted.</summary>
+    /// <param name="location">What was read.</param>
+    /// <param name="failure">What came of it.</param>
+    public async Task NoteFailureAsync(ImageLocation location, Exception failure)
+    {
+        switch (failure)
+        {
+            case BlobCorruptException corrupt:
+                _metrics.Corrupt();
+                Log.Damaged(_logger, location.ImageId, corrupt.StoreId, failure);
+                await MarkAsync(corrupt);
+                return;
+            case StoreUnavailableException:
+                _failedAt[location.StoreId] = _time.GetUtcNow();
+                break;
         }
 
-        throw first!;
+        Log.Skipped(_logger, location.ImageId, location.StoreId, failure);
+    }
+
+    // Whoever reads has an answer to give, whether or not it can be written down why.
+    private async Task MarkAsync(BlobCorruptException corrupt)
+    {
+        try
+        {
+            await _health.RecordAsync(
+                corrupt.Key.ImageId, corrupt.StoreId, isDamaged: true, CancellationToken.None);
+        }
+        catch (Exception e) when (e is RegistryException or DbException)
+        {
+            Log.NotMarked(_logger, corrupt.Key.ImageId, corrupt.StoreId, e);
+        }
     }
 
     /// <inheritdoc/>
@@ -176,5 +191,12 @@ public sealed partial class StoreSet : IDisposable
 
         [LoggerMessage(2, LogLevel.Warning, "image {ImageId} cannot be read from store {StoreId}")]
         public static partial void Skipped(ILogger logger, string imageId, string storeId, Exception exception);
+
+        [LoggerMessage(3, LogLevel.Error, "the bytes of image {ImageId} in store {StoreId} are damaged")]
+        public static partial void Damaged(ILogger logger, string imageId, string storeId, Exception exception);
+
+        [LoggerMessage(4, LogLevel.Error,
+            "the damage of image {ImageId} in store {StoreId} could not be written down; a scrub will find it")]
+        public static partial void NotMarked(ILogger logger, string imageId, string storeId, Exception exception);
     }
 }

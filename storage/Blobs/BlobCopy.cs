@@ -53,7 +53,7 @@ public static class BlobCopy
                     location.Key, BlobPart.Index, offset, piece[..length], cancellationToken).ConfigureAwait(false);
                 if (read < length)
                 {
-                    throw new BlobCorruptException(location.Key, BlobPart.Index, offset + read);
+                    throw new BlobCorruptException(source.Id, location.Key, BlobPart.Index, offset + read);
                 }
 
                 await writer.AppendAsync(BlobPart.Index, piece[..read], cancellationToken).ConfigureAwait(false);

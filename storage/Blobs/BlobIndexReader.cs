@@ -15,13 +15,15 @@ internal sealed class BlobIndexReader
     private readonly SharedReads<int, BlockPage?> _blockPages = new(BlockPagesKept);
     private readonly SharedReads<int, byte[]> _mapPages = new(MapPagesKept);
     private readonly SharedReads<int, PageTable> _tables = new(1);
+    private readonly string _storeId;
     private readonly BlobKey _key;
     private readonly ReadBlob _read;
     private readonly BlobIndexRoot _root;
     private readonly long _tableOffset;
 
-    private BlobIndexReader(BlobKey key, ReadBlob read, BlobIndexRoot root, long tableOffset)
+    private BlobIndexReader(string storeId, BlobKey key, ReadBlob read, BlobIndexRoot root, long tableOffset)
     {
+        _storeId = storeId;
         _key = key;
         _read = read;
         _root = root;
@@ -38,6 +40,7 @@ internal sealed class BlobIndexReader
     public long MapLength => _root.MapLength;
 
     /// <summary>Reads and verifies the root; nothing else yet.</summary>
+    /// <param name="storeId">The store, for messages.</param>
     /// <param name="key">The blob, for messages.</param>
     /// <param name="read">Reads its index.</param>
     /// <param name="indexLength">Length of the index in bytes, from the database.</param>
@@ -45,6 +48,7 @@ internal sealed class BlobIndexReader
     /// <param name="cancellationToken">Cancels the read.</param>
     /// <exception cref="BlobCorruptException">It is not the root that was written.</exception>
     public static async ValueTask<BlobIndexReader> OpenAsync(
+        string storeId,
         BlobKey key,
         ReadBlob read,
         long indexLength,
@@ -54,14 +58,14 @@ internal sealed class BlobIndexReader
         var offset = indexLength - BlobIndexRoot.Size;
         if (offset < 0)
         {
-            throw new BlobCorruptException(key, BlobPart.Index, 0);
+            throw new BlobCorruptException(storeId, key, BlobPart.Index, 0);
         }
 
-        var bytes = await ReadVerifiedAsync(key, read, offset, BlobIndexRoot.Size, indexDigest, cancellationToken)
-            .ConfigureAwait(false);
+        var bytes = await ReadVerifiedAsync(
+            storeId, key, read, offset, BlobIndexRoot.Size, indexDigest, cancellationToken).ConfigureAwait(false);
         return BlobIndexRoot.TryParse(bytes, out var root) && root.TableLength <= offset
-            ? new BlobIndexReader(key, read, root, offset - root.TableLength)
-            : throw new BlobCorruptException(key, BlobPart.Index, offset);
+            ? new BlobIndexReader(storeId, key, read, root, offset - root.TableLength)
+            : throw new BlobCorruptException(storeId, key, BlobPart.Index, offset);
     }
 
     /// <summary>What is known of the blocks of a page; null when they are all zeroes.</summary>
@@ -103,9 +107,9 @@ internal sealed class BlobIndexReader
             return null;
         }
 
-        var bytes = await ReadVerifiedAsync(_key, _read, offset, length, table.Digest(number), CancellationToken.None)
-            .ConfigureAwait(false);
-        return BlockPage.TryParse(bytes) ?? throw new BlobCorruptException(_key, BlobPart.Index, offset);
+        var bytes = await ReadVerifiedAsync(
+            _storeId, _key, _read, offset, length, table.Digest(number), CancellationToken.None).ConfigureAwait(false);
+        return BlockPage.TryParse(bytes) ?? throw new BlobCorruptException(_storeId, _key, BlobPart.Index, offset);
     }
 
     private async Task<byte[]> ReadMapPageAsync(int number)
@@ -115,9 +119,9 @@ internal sealed class BlobIndexReader
         var expected = Math.Min(BlobIndex.MapPageBytes, MapLength - ((long)number * BlobIndex.MapPageBytes));
         return length == expected
             ? await ReadVerifiedAsync(
-                _key, _read, offset, length, table.Digest(_root.BlockPages + number), CancellationToken.None)
+                _storeId, _key, _read, offset, length, table.Digest(_root.BlockPages + number), CancellationToken.None)
                 .ConfigureAwait(false)
-            : throw new BlobCorruptException(_key, BlobPart.Index, _tableOffset);
+            : throw new BlobCorruptException(_storeId, _key, BlobPart.Index, _tableOffset);
     }
 
     private Task<PageTable> TableAsync() =>
@@ -125,6 +129,7 @@ internal sealed class BlobIndexReader
             0,
             async _ => PageTable.TryParse(
                 await ReadVerifiedAsync(
+                    _storeId,
                     _key,
                     _read,
                     _tableOffset,
@@ -133,11 +138,12 @@ internal sealed class BlobIndexReader
                     CancellationToken.None)
                     .ConfigureAwait(false),
                 _tableOffset)
-                ?? throw new BlobCorruptException(_key, BlobPart.Index, _tableOffset),
+                ?? throw new BlobCorruptException(_storeId, _key, BlobPart.Index, _tableOffset),
             CancellationToken.None);
 
     // Once more before giving up: a bit may flip on the way, too.
     private static async ValueTask<byte[]> ReadVerifiedAsync(
+        string storeId,
         BlobKey key,
         ReadBlob read,
         long offset,
@@ -155,7 +161,7 @@ internal sealed class BlobIndexReader
             }
         }
 
-        throw new BlobCorruptException(key, BlobPart.Index, offset);
+        throw new BlobCorruptException(storeId, key, BlobPart.Index, offset);
     }
 
     /// <summary>Where each page is, and its digest.</summary>

@@ -106,7 +106,7 @@ public sealed class HttpBlobStore : IBlobStore, IDisposable
                 bytes,
                 CancellationToken.None).ConfigureAwait(false);
             return SegmentedBlob.TryParse(bytes.AsSpan(0, read))
-                ?? throw new BlobCorruptException(key, BlobPart.Index, 0);
+                ?? throw new BlobCorruptException(Id, key, BlobPart.Index, 0);
         }
         catch (BlobNotFoundException)
         {

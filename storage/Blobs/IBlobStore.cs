@@ -62,9 +62,14 @@ public sealed class BlobNotFoundException(BlobKey key)
     : IOException($"Blob {key.ImageId}/{key.Generation} is not in the store.");
 
 /// <summary>What the store returned is not what was uploaded, twice in a row.</summary>
-public sealed class BlobCorruptException(BlobKey key, BlobPart part, long offset)
-    : IOException($"Blob {key.ImageId}/{key.Generation} is damaged: {part} at byte {offset} does not match its digest.")
+public sealed class BlobCorruptException(string storeId, BlobKey key, BlobPart part, long offset)
+    : IOException(
+        $"Blob {key.ImageId}/{key.Generation} in store '{storeId}' is damaged: {part} at byte {offset} does not match " +
+        "its digest.")
 {
+    /// <summary>The store.</summary>
+    public string StoreId { get; } = storeId;
+
     /// <summary>The blob.</summary>
     public BlobKey Key { get; } = key;
 

@@ -148,7 +148,7 @@ public sealed partial class VerifiedBlob
             await ReadRunAsync(start + at, block, whole, cancellationToken).ConfigureAwait(false);
             if (!IsGenuine(page, number, block.Span))
             {
-                throw new BlobCorruptException(_key, BlobPart.Data, start + at);
+                throw new BlobCorruptException(_store.Id, _key, BlobPart.Data, start + at);
             }
         }
     }

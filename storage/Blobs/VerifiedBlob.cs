@@ -53,6 +53,7 @@ public sealed partial class VerifiedBlob
         var counters = new Counters();
         var key = location.Key;
         var index = await BlobIndexReader.OpenAsync(
+            store.Id,
             key,
             async (offset, buffer, token) =>
             {
@@ -65,7 +66,7 @@ public sealed partial class VerifiedBlob
             cancellationToken).ConfigureAwait(false);
         return index.DataLength == location.DataLength
             ? new VerifiedBlob(store, key, counters, index)
-            : throw new BlobCorruptException(key, BlobPart.Index, location.IndexLength - BlobIndexRoot.Size);
+            : throw new BlobCorruptException(store.Id, key, BlobPart.Index, location.IndexLength - BlobIndexRoot.Size);
     }
 
     /// <summary>Describes the run of bytes that starts at an offset, without reading data.</summary>

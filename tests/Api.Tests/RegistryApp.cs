@@ -3,7 +3,10 @@ using System.Text;
 using System.Text.Json;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api.Tests;
 
@@ -168,6 +171,16 @@ public class RegistryApp : IAsyncLifetime
         var content = await File.ReadAllBytesAsync(file, Stop);
         content[offset] ^= 1;
         await File.WriteAllBytesAsync(file, content, Stop);
+    }
+
+    /// <summary>Of each place where an image's bytes are, in the order of the stores' ids, whether they are known to be
+    /// damaged.</summary>
+    public async Task<IReadOnlyList<bool>> DamagesAsync(string id)
+    {
+        await using var db = await Services.GetRequiredService<IDbContextFactory<RegistryDb>>()
+            .CreateDbContextAsync(Stop);
+        return await db.Locations.Where(l => l.ImageId == id).OrderBy(l => l.StoreId)
+            .Select(l => l.DamagedAt != null).ToListAsync(Stop);
     }
 
     /// <summary>What to set otherwise.</summary>

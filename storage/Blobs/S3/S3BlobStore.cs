@@ -168,6 +168,6 @@ public sealed partial class S3BlobStore : IBlobStore, IDisposable
         var read = await _bytes.ReadObjectAsync(
             key, () => _bucket.SignGetAsync(name), 0, bytes, CancellationToken.None).ConfigureAwait(false);
         return SegmentedBlob.TryParse(bytes.AsSpan(0, read))
-            ?? throw new BlobCorruptException(key, BlobPart.Index, 0);
+            ?? throw new BlobCorruptException(Id, key, BlobPart.Index, 0);
     }
 }

@@ -284,13 +284,14 @@ public abstract class UploadContract
     }
 
     [Fact]
-    public async Task A_byte_flipped_in_the_store_never_reaches_a_client_as_whole()
+    public async Task A_byte_flipped_in_the_store_never_reaches_a_client_as_whole_and_marks_the_image()
     {
         var content = RandomNumberGenerator.GetBytes(3 * Mebibyte);
         var id = await app.UploadAsync(content);
         await app.FlipByteAsync(id, 2 * Mebibyte);
         await Assert.ThrowsAnyAsync<HttpRequestException>(
             () => app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        Assert.Equal([true], await app.DamagesAsync(id));
     }
 
     // The page is made anew a few times a second only.

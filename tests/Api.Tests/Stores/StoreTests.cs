@@ -72,6 +72,12 @@ public sealed class ManyStoresApp(SharedS3 s3) : RegistryApp
         await RecordAsync(await db.Locations.SingleAsync(l => l.ImageId == id && l.StoreId == from, Stop), to);
     }
 
+    public override async Task<IReadOnlyList<string>> StoredFilesAsync()
+    {
+        await Task.CompletedTask;
+        return Directory.GetFiles(_directory.Path, "*", SearchOption.AllDirectories);
+    }
+
     protected override async Task<Dictionary<string, string?>> SettingsAsync()
     {
         var server = await s3.GetAsync();
@@ -205,6 +211,41 @@ public sealed class StoreTests : IClassFixture<ManyStoresApp>
         }
 
         Assert.Equal(content, await app.Http.GetByteArrayAsync($"/v2/images/{alone}/file", RegistryApp.Stop));
+    }
+
+    [Fact]
+    public async Task A_download_goes_on_from_another_store_when_its_own_goes_down()
+    {
+        var content = RandomNumberGenerator.GetBytes(40 << 20);
+        var id = await UploadAsync(content, "first");
+        await app.CopyAsync(id, "first", "second");
+        try
+        {
+            using var response = await app.Http.GetAsync(
+                $"/v2/images/{id}/file", HttpCompletionOption.ResponseHeadersRead, RegistryApp.Stop);
+            var body = await response.Content.ReadAsStreamAsync(RegistryApp.Stop);
+            var got = new byte[content.Length];
+            await body.ReadExactlyAsync(got.AsMemory(0, 1 << 20), RegistryApp.Stop);
+            app.First.Down();
+            await body.ReadExactlyAsync(got.AsMemory(1 << 20), RegistryApp.Stop);
+            Assert.Equal(content, got);
+        }
+        finally
+        {
+            app.First.Up();
+        }
+    }
+
+    [Fact]
+    public async Task Bytes_that_one_store_has_damaged_come_from_another_and_the_damage_is_written_down()
+    {
+        var content = RandomNumberGenerator.GetBytes((3 << 20) + 5);
+        var id = await UploadAsync(content, "disk");
+        await app.RecordAsync(id, "disk", "mirror");
+        await app.CopyAsync(id, "disk", "second");
+        await app.FlipByteAsync(id, 2 << 20);
+        Assert.Equal(content, await app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        Assert.Equal([false, true, false], await app.DamagesAsync(id)); // of mirror alone: nobody has read from disk
     }
 
     [Fact]

@@ -1,0 +1,135 @@
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Stores;
+
+/// <summary>An image's verified bytes, wherever they are: when the store they are read from fails, or has damaged them,
+/// the next of the image's stores goes on from there.</summary>
+/// <remarks>All copies of an image have one index digest, so what one store began another can continue. Reads are
+/// positional and may run in parallel.</remarks>
+public sealed class StoredBlob
+{
+    private readonly Lock _turn = new();
+    private readonly StoreSet _stores;
+    private readonly Queue<ImageLocation> _others;
+    private ImageLocation _location;
+    private VerifiedBlob _blob;
+    private Task<bool>? _move;
+    private long _bytesRead;
+    private long _indexBytesRead;
+
+    private StoredBlob(StoreSet stores, ImageLocation location, VerifiedBlob blob, Queue<ImageLocation> others) =>
+        (_stores, _location, _blob, _others) = (stores, location, blob, others);
+
+    /// <summary>Length in bytes.</summary>
+    public long Length => _location.DataLength;
+
+    /// <inheritdoc cref="VerifiedBlob.MapLength"/>
+    public long MapLength => _blob.MapLength;
+
+    /// <summary>Bytes read from stores so far: data and index.</summary>
+    public long BytesRead => _bytesRead + _blob.BytesRead;
+
+    /// <summary>Bytes of index read from stores so far.</summary>
+    public long IndexBytesRead => _indexBytesRead + _blob.IndexBytesRead;
+
+    /// <summary>Opens the first of an image's locations that answers.</summary>
+    /// <param name="stores">The stores.</param>
+    /// <param name="inOrder">The image's locations as they are to be tried; one at least.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
+    /// <exception cref="IOException">None answers; this is what the first said.</exception>
+    internal static async ValueTask<StoredBlob> OpenAsync(
+        StoreSet stores, IEnumerable<ImageLocation> inOrder, CancellationToken cancellationToken)
+    {
+        Exception? first = null;
+        var others = new Queue<ImageLocation>(inOrder);
+        while (others.TryDequeue(out var location))
+        {
+            try
+            {
+                var blob = await VerifiedBlob.OpenAsync(stores.Get(location.StoreId), location, cancellationToken);
+                return new StoredBlob(stores, location, blob, others);
+            }
+            catch (Exception e) when (IsOfTheStore(e))
+            {
+                first ??= e;
+                await stores.NoteFailureAsync(location, e);
+            }
+        }
+
+        throw first!;
+    }
+
+    /// <inheritdoc cref="VerifiedBlob.ReadAsync"/>
+    public ValueTask<int> ReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken) =>
+        AskAsync(blob => blob.ReadAsync(offset, buffer, cancellationToken));
+
+    /// <inheritdoc cref="VerifiedBlob.RunAsync"/>
+    public ValueTask<BlobRun> RunAsync(long offset, CancellationToken cancellationToken) =>
+        AskAsync(blob => blob.RunAsync(offset, cancellationToken));
+
+    /// <inheritdoc cref="VerifiedBlob.ReadMapAsync"/>
+    public ValueTask<int> ReadMapAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken) =>
+        AskAsync(blob => blob.ReadMapAsync(offset, buffer, cancellationToken));
+
+    private async ValueTask<T> AskAsync<T>(Func<VerifiedBlob, ValueTask<T>> question)
+    {
+        while (true)
+        {
+            var blob = Volatile.Read(ref _blob);
+            try
+            {
+                return await question(blob);
+            }
+            catch (Exception e) when (IsOfTheStore(e))
+            {
+                if (!await MoveAsync(blob, e))
+                {
+                    throw;
+                }
+            }
+        }
+    }
+
+    // Reads that fail together move once.
+    private Task<bool> MoveAsync(VerifiedBlob failed, Exception cause)
+    {
+        lock (_turn)
+        {
+            return failed == _blob ? _move ??= MoveAsync(cause) : Task.FromResult(true);
+        }
+    }
+
+    private async Task<bool> MoveAsync(Exception cause)
+    {
+        await Task.Yield(); // the lock is held no longer
+        await _stores.NoteFailureAsync(_location, cause);
+        while (_others.TryDequeue(out var location))
+        {
+            try
+            {
+                var blob = await VerifiedBlob.OpenAsync(
+                    _stores.Get(location.StoreId), location, CancellationToken.None); // for everybody who reads
+                lock (_turn)
+                {
+                    _bytesRead += _blob.BytesRead;
+                    _indexBytesRead += _blob.IndexBytesRead;
+                    (_location, _move) = (location, null);
+                    Volatile.Write(ref _blob, blob);
+                }
+
+                return true;
+            }
+            catch (Exception e) when (IsOfTheStore(e))
+            {
+                await _stores.NoteFailureAsync(location, e);
+            }
+        }
+
+        return false; // and stays so: there is nowhere to go
+    }
+
+    private static bool IsOfTheStore(Exception exception) =>
+        exception is IOException or UnauthorizedAccessException or RegistryException;
+}
