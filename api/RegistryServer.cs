@@ -71,6 +71,9 @@ public static class RegistryServer
         logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
         logging.AddFilter("Microsoft.EntityFrameworkCore", LogLevel.Warning);
         logging.AddFilter("Grpc", LogLevel.Warning);
+
+        // That a start failed, and why, is told once, in one line, by who asked for it.
+        logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.Critical);
         if (Console.IsOutputRedirected)
         {
             logging.AddJsonConsole(console =>

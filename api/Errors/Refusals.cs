@@ -1,6 +1,6 @@
-using System.Data.Common;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api.Errors;
 
@@ -15,8 +15,9 @@ public static class Refusals
         StoreUnavailableException away => new(ErrorCode.StoreUnavailable, away.Message, inner: away),
         StoreReadOnlyException fixedStore => new(ErrorCode.Gone, fixedStore.Message, "store_read_only"),
         BlobNotFoundException => new(ErrorCode.Gone, "The image's data is not in the store any more.", "data_gone"),
-        DbException { IsTransient: true } => new(ErrorCode.DatabaseUnavailable, "The database does not answer."),
         BlobCorruptException corrupt => new(ErrorCode.DataCorrupt, corrupt.Message),
+        _ when DatabaseFailures.MayPass(exception) => new(
+            ErrorCode.DatabaseUnavailable, "The database does not answer.", inner: exception),
         _ => null,
     };
 }

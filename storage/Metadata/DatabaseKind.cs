@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
@@ -17,9 +18,10 @@ public enum DatabaseKind
 /// <summary>The few places where the two databases differ.</summary>
 internal static class DatabaseDialect
 {
+    private const int ConnectSeconds = 3;
+    private const int StatementSeconds = 4;
+
     // SQLite's codes: https://sqlite.org/rescode.html
-    private const int SqliteBusy = 5;
-    private const int SqliteLocked = 6;
     private const int SqliteConstraintPrimaryKey = 1555;
     private const int SqliteConstraintUnique = 2067;
 
@@ -34,11 +36,24 @@ internal static class DatabaseDialect
                 builder.AddInterceptors(new SqliteSession());
                 break;
             case DatabaseKind.Postgres:
-                builder.UseNpgsql(options.ConnectionString, o => o.MigrationsAssembly("Registry.Migrations.Postgres"));
+                builder.UseNpgsql(Impatient(options.ConnectionString), o => o.MigrationsAssembly("Registry.Migrations.Postgres"));
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(options), options.Kind, "No such kind of database.");
         }
+    }
+
+    // A database that is cut off costs a statement its own time-out, that of the connection on which it is called off, and
+    // 2 s more: 9 s, and a request is to be answered within 15. What the operator set stays.
+    private static string Impatient(string connectionString)
+    {
+        var said = new DbConnectionStringBuilder { ConnectionString = connectionString }.Keys.Cast<string>()
+            .Select(key => key.Replace(" ", "", StringComparison.Ordinal)).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var settings = new NpgsqlConnectionStringBuilder(connectionString);
+        settings.Timeout = said.Contains("Timeout") ? settings.Timeout : ConnectSeconds;
+        settings.CommandTimeout = said.Contains("CommandTimeout") ? settings.CommandTimeout : StatementSeconds;
+
+        return settings.ConnectionString;
     }
 
     /// <summary>Whether a save failed because the key was taken.</summary>
@@ -49,22 +64,6 @@ internal static class DatabaseDialect
             sqlite.SqliteExtendedErrorCode is SqliteConstraintPrimaryKey or SqliteConstraintUnique,
         _ => false,
     };
-
-    /// <summary>Whether the database failed in a way that may pass. Says nothing of whether the work was
-    /// done.</summary>
-    public static bool MayPass(Exception exception)
-    {
-        for (var cause = exception; cause is not null; cause = cause.InnerException)
-        {
-            if (cause is NpgsqlException { IsTransient: true }
-                or SqliteException { SqliteErrorCode: SqliteBusy or SqliteLocked })
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
 
     /// <summary>The clock that leases are judged by: the server's, which the replicas share; the process's on
     /// SQLite.</summary>

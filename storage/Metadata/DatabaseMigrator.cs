@@ -5,12 +5,16 @@ namespace Registry.Storage.Metadata;
 /// <summary>Brings the database's schema up to date.</summary>
 public sealed class DatabaseMigrator(IDbContextFactory<RegistryDb> databases)
 {
+    /// <summary>An index over millions of rows takes its time.</summary>
+    private static readonly TimeSpan _statementLimit = TimeSpan.FromHours(1);
+
     /// <summary>Applies every migration that is missing. Replicas may start it at the same time: one does the
     /// work.</summary>
     public async Task MigrateAsync(CancellationToken cancellationToken)
     {
         var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
         await using var disposal = db.ConfigureAwait(false);
+        db.Database.SetCommandTimeout(_statementLimit);
         await db.Database.MigrateAsync(cancellationToken).ConfigureAwait(false);
         if (db.Database.IsSqlite())
         {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.EntityFrameworkCore;
 using Registry.Storage.Domain;
 
@@ -10,6 +11,10 @@ namespace Registry.Storage.Metadata;
 internal static class WriteTransaction
 {
     private const int AttemptsMax = 4;
+
+    /// <summary>No attempt begins later: one that a partition swallows takes 9 s, and somebody waits for an
+    /// answer.</summary>
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(50);
 
     /// <param name="databases">Makes contexts.</param>
@@ -22,6 +27,7 @@ internal static class WriteTransaction
         Func<RegistryDb, int, Task<T>> work,
         CancellationToken cancellationToken)
     {
+        var started = Stopwatch.GetTimestamp();
         for (var attempt = 1; ; attempt++)
         {
             try
@@ -32,9 +38,9 @@ internal static class WriteTransaction
             {
                 // Somebody saved the image without taking its lock: look again.
             }
-            catch (Exception exception) when (DatabaseDialect.MayPass(exception))
+            catch (Exception exception) when (DatabaseFailures.MayPass(exception))
             {
-                if (attempt == AttemptsMax)
+                if (attempt == AttemptsMax || Stopwatch.GetElapsedTime(started) > _patience)
                 {
                     throw new RegistryException(
                         ErrorCode.DatabaseUnavailable, "The database does not answer.", inner: exception);
