@@ -64,7 +64,8 @@ public sealed record RegistryOptions
         Auth.Validate();
         foreach (var store in Stores)
         {
-            store.Validate();
+            Require(store is not null, "Registry:Stores", "null", "a list of stores, each with its settings");
+            store!.Validate();
         }
 
         Require(

@@ -93,7 +93,7 @@ public sealed partial class ImageUploads(
         CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginAsync(
-            imageId, Viewer.System, store.Id, Instance, options.Value.Uploads.Lease, body.Length, cancellationToken);
+            imageId, store.Id, Instance, options.Value.Uploads.Lease, body.Length, cancellationToken);
         var started = clock.GetTimestamp();
         metrics.UploadStarted();
         var (outcome, length) = ("failed", 0L);
@@ -217,6 +217,13 @@ public sealed partial class ImageUploads(
             : refusal.Reason ?? ErrorCatalog.Entry(refusal.Code).Name;
         try
         {
+            if (refusal?.Code == ErrorCode.DatabaseUnavailable)
+            {
+                // It has just been asked in vain, and the client waits for its answer.
+                Log.NotAbandoned(logger, intent.ImageId, intent.Generation, cause);
+                return "failed";
+            }
+
             // The client may be gone and its token with it; the claim is given up all the same.
             await ledger.AbandonAsync(
                 intent,

@@ -89,7 +89,7 @@ public sealed partial class ImageCommands(
     public async Task DeleteAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
         await RequireAsync(caller, id, "delete_image", cancellationToken);
-        var freed = await editor.DeleteAsync(id, Viewer.System, cancellationToken);
+        var freed = await editor.DeleteAsync(id, cancellationToken);
         Log.Deleted(logger, id);
         foreach (var location in freed)
         {
@@ -112,7 +112,7 @@ public sealed partial class ImageCommands(
             throw new RegistryException(ErrorCode.Forbidden, $"Store '{storeId}' is read-only.", "store_read_only");
         }
 
-        var location = await editor.RemoveLocationAsync(id, Viewer.System, storeId, cancellationToken);
+        var location = await editor.RemoveLocationAsync(id, storeId, cancellationToken);
         Log.Removed(logger, id, storeId);
         await RemoveAsync(location);
     }

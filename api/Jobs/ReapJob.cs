@@ -22,7 +22,10 @@ internal sealed class ReapJob(
 
     /// <inheritdoc/>
     public IEnumerable<JobOrder> Standing => stores.All.Where(store => store.Settings.TakesUploads).Select(store =>
-        new JobOrder(Kind, JsonSerializer.Serialize(store.Blobs.Id)) { UniqueKey = $"{Kind}:{store.Blobs.Id}" });
+        new JobOrder(Kind, JsonSerializer.Serialize(store.Blobs.Id)) 
+        {
+            UniqueKey = $"{Kind}:{store.Blobs.Id}", AttemptsMax = JobOrder.Unlimited,
+        });
 
     /// <inheritdoc/>
     public async Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken)

@@ -112,6 +112,9 @@ public sealed class Job
 /// <param name="Input">Its parameters, JSON, without secrets.</param>
 public sealed record JobOrder(string Kind, string Input)
 {
+    /// <summary>As many attempts as it takes: for jobs that come back for ever.</summary>
+    public const int Unlimited = int.MaxValue;
+
     /// <summary>The image it works on.</summary>
     public string? ImageId { get; init; }
 
@@ -127,7 +130,7 @@ public sealed record JobOrder(string Kind, string Input)
     /// <summary>At most one job with the same key is pending or running.</summary>
     public string? UniqueKey { get; init; }
 
-    /// <summary>Attempts after which it is given up, 1 or more.</summary>
+    /// <summary>Attempts after which it is given up, 1 or more; <see cref="Unlimited"/> for never.</summary>
     public int AttemptsMax { get; init; } = 5;
 
     /// <summary>How long to wait before the first attempt.</summary>

@@ -265,7 +265,7 @@ public sealed class JobQueue(IDbContextFactory<RegistryDb> databases, TimeProvid
                         .SetProperty(j => j.RunAfter, after)
                         .SetProperty(j => j.LeaseOwner, (string?)null)
                         .SetProperty(j => j.LeaseUntil, (DateTimeOffset?)null)
-                        .SetProperty(j => j.AttemptsMax, j => countsAttempt ? j.AttemptsMax : j.AttemptsMax + 1)
+                        .SetProperty(j => j.AttemptsMax, j => countsAttempt || j.AttemptsMax == JobOrder.Unlimited ? j.AttemptsMax : j.AttemptsMax + 1)
                         .SetProperty(j => j.FailureCode, code)
                         .SetProperty(j => j.Message, message)
                         .SetProperty(j => j.UpdatedAt, Timestamps.Stored(now)),

@@ -73,16 +73,13 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
     /// <summary>Turns an image into a tombstone and ends its upload, in one transaction. Its blobs are garbage from
     /// then on.
     /// </summary>
-    /// <param name="id">The image.</param>
-    /// <param name="viewer">Who asks.</param>
+    /// <param name="id">The image. That it may be deleted is the caller's to know.</param>
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <returns>The blobs that the image had, for who wants them removed before the reaper comes.</returns>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is none that the viewer sees.
-    /// -or- <see cref="ErrorCode.Forbidden"/>: it is not the viewer's.
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is none.
     /// -or- <see cref="ErrorCode.Protected"/>: it is protected.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
-    public async Task<IReadOnlyList<ImageLocation>> DeleteAsync(
-        string id, Viewer viewer, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<ImageLocation>> DeleteAsync(string id, CancellationToken cancellationToken)
     {
         IReadOnlyList<ImageLocation>? freed = null;
         DateTimeOffset? deletedAt = null;
@@ -97,8 +94,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
                     return freed;
                 }
 
-                var image = await FindAsync(db, id, viewer, cancellationToken).ConfigureAwait(false);
-                RequireMayChange(image, viewer, "delete");
+                var image = await FindAsync(db, id, Viewer.System, cancellationToken).ConfigureAwait(false);
                 freed = [.. image.Locations];
                 image.Delete(time.GetUtcNow());
                 deletedAt = image.DeletedAt;
@@ -111,8 +107,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
     }
 
     /// <summary>Forgets one of the places where an image's bytes are. The blob there is garbage from then on.</summary>
-    /// <param name="id">The image.</param>
-    /// <param name="viewer">Who asks; that it may do so is the caller's to know.</param>
+    /// <param name="id">The image. That it may lose a place is the caller's to know.</param>
     /// <param name="storeId">The store.</param>
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <returns>The place, for who wants the blob removed before the reaper comes.</returns>
@@ -122,7 +117,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
     /// -or- <see cref="ErrorCode.Forbidden"/>: the store is the last.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
     public async Task<ImageLocation> RemoveLocationAsync(
-        string id, Viewer viewer, string storeId, CancellationToken cancellationToken)
+        string id, string storeId, CancellationToken cancellationToken)
     {
         ImageLocation? removed = null;
         return await WriteTransaction.RunAsync(
@@ -130,7 +125,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
             async (db, _) =>
             {
                 await DatabaseDialect.LockAsync(db, id, cancellationToken).ConfigureAwait(false);
-                var image = await FindAsync(db, id, viewer, cancellationToken).ConfigureAwait(false);
+                var image = await FindAsync(db, id, Viewer.System, cancellationToken).ConfigureAwait(false);
                 if (removed is not null && image.Locations.All(l => l.StoreId != storeId))
                 {
                     return removed; // the attempt before went through, only its answer was lost
@@ -141,15 +136,6 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
                 return removed;
             },
             cancellationToken).ConfigureAwait(false);
-    }
-
-    /// <summary>Passes when the viewer may change the image.</summary>
-    internal static void RequireMayChange(Image image, Viewer viewer, string verb)
-    {
-        if (!viewer.MayChange(image))
-        {
-            throw new RegistryException(ErrorCode.Forbidden, $"You are not permitted to {verb} this image.");
-        }
     }
 
     private static async Task<Image> FindAsync(

@@ -32,21 +32,18 @@ public sealed partial class UploadLedger(
     public const string LeaseExpired = "lease_expired";
 
     /// <summary>Starts an upload, in one transaction.</summary>
-    /// <param name="imageId">The image.</param>
-    /// <param name="viewer">Who uploads; must be allowed to change the image.</param>
+    /// <param name="imageId">The image. That the caller may upload to it is the caller's to know.</param>
     /// <param name="storeId">The store that the blob goes to.</param>
     /// <param name="owner">This process, unique among all that ever ran.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="expectedBytes">Length as stated; null when unknown. So much room is promised.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no image that the viewer sees.
-    /// -or- <see cref="ErrorCode.Forbidden"/>: it is not the viewer's.
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for so much.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not queued.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public Task<UploadIntent> BeginAsync(
         string imageId,
-        Viewer viewer,
         string storeId,
         string owner,
         TimeSpan lease,
@@ -65,10 +62,9 @@ public sealed partial class UploadLedger(
                     return mine; // the attempt before went through, only its answer was lost
                 }
 
-                var image = await ImageQueries.FindAsync(db, imageId, viewer, tracking: true, cancellationToken)
-                    .ConfigureAwait(false)
+                var image = await ImageQueries.FindAsync(
+                    db, imageId, Viewer.System, tracking: true, cancellationToken).ConfigureAwait(false)
                     ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {imageId}");
-                ImageEditor.RequireMayChange(image, viewer, "upload to");
                 image.BeginUpload(time.GetUtcNow());
                 var reserved = expectedBytes ?? 0;
                 await quota.FindRoomAsync(db, image.Owner, reserved, reserved, cancellationToken)

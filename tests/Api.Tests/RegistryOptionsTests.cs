@@ -26,6 +26,7 @@ public sealed class RegistryOptionsTests
         new RegistryOptions { Stores = [new() { Id = "a", Path = "x", ReadOnly = true }] },
         new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web with { Default = true }] },
         new RegistryOptions { Stores = [Web] },
+        new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, null!] },
         new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web with { Endpoint = "ftp://h/" }] },
         new RegistryOptions { Stores = [new() { Id = "a", Path = "x" }, Web with { Endpoint = "http://u:p@h/" }] },
         new RegistryOptions { Stores = [Bucket with { Bucket = "No" }] },

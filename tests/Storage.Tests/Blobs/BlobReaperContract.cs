@@ -27,7 +27,6 @@ public sealed class PostgresBlobReaperTests(TestDatabases databases, TestS3 s3)
 
 public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind kind) : DatabaseContract(databases, kind)
 {
-    private static readonly Viewer Owner = new("p", IsAdmin: false);
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(10);
 
     [Fact]
@@ -41,9 +40,9 @@ public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind k
         var abandoned = await UploadAsync(store, commit: false);
         var stranger = new BlobKey(Images.NewId(), 1);
         await WriteAsync(store, stranger);
-        await Database.Editor.DeleteAsync(deleted.ImageId, Owner, Cancellation);
+        await Database.Editor.DeleteAsync(deleted.ImageId, Cancellation);
         await Database.Ledger.AbandonAsync(abandoned, "x", "x", Cancellation);
-        var next = await Database.Ledger.BeginAsync(abandoned.ImageId, Owner, "s1", "me", Grace, null, Cancellation);
+        var next = await Database.Ledger.BeginAsync(abandoned.ImageId, "s1", "me", Grace, null, Cancellation);
         await WriteAsync(store, next.Key);
         await using var halfWritten = await store.BeginAsync(new(Images.NewId(), 1), null, Cancellation);
 
@@ -76,7 +75,7 @@ public abstract class BlobReaperContract(TestDatabases databases, DatabaseKind k
     {
         var image = Images.Queued();
         await Database.Editor.CreateAsync(image, Cancellation);
-        var intent = await Database.Ledger.BeginAsync(image.Id, Owner, "s1", "me", Grace, null, Cancellation);
+        var intent = await Database.Ledger.BeginAsync(image.Id, "s1", "me", Grace, null, Cancellation);
         await WriteAsync(store, intent.Key);
         if (commit)
         {

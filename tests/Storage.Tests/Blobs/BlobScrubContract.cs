@@ -16,7 +16,6 @@ public sealed class PostgresBlobScrubTests(TestDatabases databases)
 
 public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind kind) : DatabaseContract(databases, kind)
 {
-    private static readonly Viewer Owner = new("p", IsAdmin: false);
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(10);
     private static readonly ScrubOptions Report = new(ReadsData: true, RemovesOrphans: false, Grace);
 
@@ -118,7 +117,7 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
         var other = await Assert.ThrowsAsync<RegistryException>(
             () => copies.BeginAsync(source, "s2", "you", Grace, Cancellation));
         Assert.Equal("copy_under_way", other.Reason);
-        await Database.Editor.DeleteAsync(source.ImageId, Owner, Cancellation);
+        await Database.Editor.DeleteAsync(source.ImageId, Cancellation);
         Assert.Equal(CommitOutcome.Fenced, await copies.CommitAsync(intent!, source, Cancellation));
         var gone = await Assert.ThrowsAsync<RegistryException>(
             () => copies.BeginAsync(source, "s2", "me", Grace, Cancellation));
@@ -173,7 +172,7 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
     {
         var image = Images.Queued();
         await Database.Editor.CreateAsync(image, Cancellation);
-        var intent = await Database.Ledger.BeginAsync(image.Id, Owner, store.Id, "me", Grace, null, Cancellation);
+        var intent = await Database.Ledger.BeginAsync(image.Id, store.Id, "me", Grace, null, Cancellation);
         var data = new byte[length];
         new Random(length).NextBytes(data);
         var root = await WriteAsync(store, intent.Key, data);

@@ -159,6 +159,20 @@ public abstract class JobQueueContract(TestDatabases databases, DatabaseKind kin
     }
 
     [Fact]
+    public async Task A_job_that_comes_back_for_ever_has_attempts_for_ever()
+    {
+        var asked = await Queue.EnqueueAsync(
+            new JobOrder("copy", "{}") { AttemptsMax = JobOrder.Unlimited }, Cancellation);
+        for (var round = 0; round < 3; round++)
+        {
+            Assert.True(await Queue.RescheduleAsync((await LeaseAsync("w"))!.Lease, TimeSpan.Zero, Cancellation));
+        }
+
+        var job = await LoadAsync(asked.Id);
+        Assert.Equal((3, JobOrder.Unlimited), (job.Attempt, job.AttemptsMax));
+    }
+
+    [Fact]
     public async Task One_key_one_job_until_it_has_ended()
     {
         var order = new JobOrder("copy", "{}") { UniqueKey = "k" };

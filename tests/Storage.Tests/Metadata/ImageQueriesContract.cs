@@ -84,7 +84,7 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
 
         await using var db = await Database.OpenAsync();
         var first = await ImageQueries.ListAsync(db, new() { Limit = 2 }, Project, Cancellation);
-        await Database.Editor.DeleteAsync(first[^1].Id, Project, Cancellation);
+        await Database.Editor.DeleteAsync(first[^1].Id, Cancellation);
         var second = await ImageQueries.ListAsync(
             db, new() { Limit = 2, Marker = first[^1].Id }, Project, Cancellation);
         Assert.Equal(images.Skip(2).Select(i => i.Id), second.Select(i => i.Id));

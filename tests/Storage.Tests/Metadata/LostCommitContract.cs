@@ -35,10 +35,10 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
         var image = Images.Queued();
         await LoseAsync(() => editor.CreateAsync(image, Cancellation));
         await LoseAsync(() => editor.ChangeAsync(image.Id, Owner, changed => changed.MinRam++, Cancellation));
-        var first = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, null, Cancellation));
+        var first = await LoseAsync(() => ledger.BeginAsync(image.Id, "s1", "me", Lease, null, Cancellation));
         Assert.Equal(1, first.Generation);
         await LoseAsync(() => ledger.AbandonAsync(first, "x", "x", Cancellation));
-        var second = await LoseAsync(() => ledger.BeginAsync(image.Id, Owner, "s1", "me", Lease, null, Cancellation));
+        var second = await LoseAsync(() => ledger.BeginAsync(image.Id, "s1", "me", Lease, null, Cancellation));
         Assert.Equal(2, second.Generation);
         Assert.True(await LoseAsync(() => ledger.RenewAsync(second, Lease, Cancellation)));
         Assert.Equal(
@@ -51,7 +51,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
             Assert.Single(loaded.Locations);
         }
 
-        var freed = await LoseAsync(() => editor.DeleteAsync(image.Id, Owner, Cancellation));
+        var freed = await LoseAsync(() => editor.DeleteAsync(image.Id, Cancellation));
         Assert.Equal(second.Key, Assert.Single(freed).Key);
     }
 

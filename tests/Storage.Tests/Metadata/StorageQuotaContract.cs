@@ -15,7 +15,6 @@ public abstract class StorageQuotaContract(TestDatabases databases, DatabaseKind
     : DatabaseContract(databases, kind)
 {
     private const long Tenth = TestDatabase.Quota / 10;
-    private static readonly Viewer Owner = new("p", IsAdmin: false);
     private static readonly TimeSpan Lease = TimeSpan.FromMinutes(2);
 
     private UploadLedger Ledger => Database.Ledger;
@@ -44,7 +43,7 @@ public abstract class StorageQuotaContract(TestDatabases databases, DatabaseKind
         var second = await TryBeginAsync(await RegisterAsync(), 5 * Tenth);
         await Ledger.CommitAsync(second!, Images.Result() with { Size = 5 * Tenth }, Cancellation);
         Assert.Null(await TryBeginAsync(await RegisterAsync(), 6 * Tenth));
-        await Database.Editor.DeleteAsync(second!.ImageId, Owner, Cancellation);
+        await Database.Editor.DeleteAsync(second!.ImageId, Cancellation);
         Assert.NotNull(await TryBeginAsync(await RegisterAsync(), 10 * Tenth));
     }
 
@@ -95,7 +94,7 @@ public abstract class StorageQuotaContract(TestDatabases databases, DatabaseKind
     {
         try
         {
-            return await Ledger.BeginAsync(id, Viewer.System, "s1", "me", Lease, bytes, Cancellation);
+            return await Ledger.BeginAsync(id, "s1", "me", Lease, bytes, Cancellation);
         }
         catch (RegistryException refusal) when (refusal.Code == ErrorCode.QuotaExceeded)
         {

@@ -101,10 +101,10 @@ public abstract class UploadLedgerContract(TestDatabases databases, DatabaseKind
     [Fact]
     public async Task Only_a_lease_that_ran_out_is_reclaimed()
     {
-        var dead = await Ledger.BeginAsync((await RegisterAsync()).Id, Owner, "s1", "me", TimeSpan.Zero, null, Cancellation);
+        var dead = await Ledger.BeginAsync((await RegisterAsync()).Id, "s1", "me", TimeSpan.Zero, null, Cancellation);
         var alive = await BeginAsync((await RegisterAsync()).Id);
         var renewed = await Ledger.BeginAsync(
-            (await RegisterAsync()).Id, Owner, "s1", "me", TimeSpan.Zero, null, Cancellation);
+            (await RegisterAsync()).Id, "s1", "me", TimeSpan.Zero, null, Cancellation);
         Assert.True(await Ledger.RenewAsync(renewed, Lease, Cancellation));
         await PassAsync(TimeSpan.FromMilliseconds(20));
 
@@ -168,23 +168,17 @@ public abstract class UploadLedgerContract(TestDatabases databases, DatabaseKind
     public async Task An_image_deleted_meanwhile_fences_its_upload()
     {
         var intent = await BeginAsync((await RegisterAsync()).Id);
-        await Database.Editor.DeleteAsync(intent.ImageId, Owner, Cancellation);
+        await Database.Editor.DeleteAsync(intent.ImageId, Cancellation);
         Assert.False(await Ledger.RenewAsync(intent, Lease, Cancellation));
         Assert.Equal(CommitOutcome.Fenced, await Ledger.CommitAsync(intent, Images.Result(), Cancellation));
         Assert.Equal(ImageStatus.Deleted, (await LoadAsync(intent.ImageId)).Status);
     }
 
     [Fact]
-    public async Task Uploading_is_for_the_owner()
+    public async Task Nothing_is_uploaded_to_an_image_that_is_not_there()
     {
-        var image = Images.Queued();
-        image.Visibility = ImageVisibility.Public;
-        await Database.Editor.CreateAsync(image, Cancellation);
-        var refusal = await Assert.ThrowsAsync<RegistryException>(() =>
-            Ledger.BeginAsync(image.Id, new Viewer("q", false), "s1", "me", Lease, null, Cancellation));
-        Assert.Equal(ErrorCode.Forbidden, refusal.Code);
         var unseen = await Assert.ThrowsAsync<RegistryException>(() =>
-            Ledger.BeginAsync(Images.NewId(), Owner, "s1", "me", Lease, null, Cancellation));
+            Ledger.BeginAsync(Images.NewId(), "s1", "me", Lease, null, Cancellation));
         Assert.Equal(ErrorCode.NotFound, unseen.Code);
     }
 
@@ -202,7 +196,7 @@ public abstract class UploadLedgerContract(TestDatabases databases, DatabaseKind
         Assert.True(await Ledger.AbandonAsync(intent, "format", "No format.", Cancellation));
     }
 
-    private Task<UploadIntent> BeginAsync(string id) => Ledger.BeginAsync(id, Owner, "s1", "me", Lease, null, Cancellation);
+    private Task<UploadIntent> BeginAsync(string id) => Ledger.BeginAsync(id, "s1", "me", Lease, null, Cancellation);
 
     private async Task<Image> RegisterAsync()
     {
