@@ -37,6 +37,9 @@ public sealed class ExternalTool
         throw new UnreachableException();
     }
 
+    /// <summary>The tool at a path.</summary>
+    public static ExternalTool At(string path) => new(path);
+
     /// <summary>The path of an executable; null when there is none.</summary>
     /// <param name="name">Name of the executable.</param>
     public static string? Find(string name) => (Environment.GetEnvironmentVariable("PATH") ?? "")

@@ -58,6 +58,15 @@ public sealed class PostgresServer : IAsyncDisposable
         return server;
     }
 
+    /// <summary>The address, as a gate takes it.</summary>
+    public Uri Address => new($"tcp://127.0.0.1:{_port}");
+
+    /// <summary>Ends the server as a crash would, and starts it again.</summary>
+    public Task CrashAsync() =>
+        RunServerToolAsync(
+            "pg_ctl", "-D", DataDirectory, "-l", Path.Combine(_directory, "log"), "-m", "immediate", "-w", "-t", "60",
+            "restart");
+
     /// <summary>Connection string of a database, for Npgsql.</summary>
     public string ConnectionString(string database) => string.Create(
         CultureInfo.InvariantCulture,

@@ -16,21 +16,32 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly StringBuilder _log = new();
 
-    private RegistryProcess(Process process, Uri url)
+    private RegistryProcess(Process process, Uri url, Uri grpc, Uri metrics)
     {
         _process = process;
         Url = url;
+        Grpc = grpc;
+        Metrics = metrics;
         Client = new HttpClient { BaseAddress = url, Timeout = TimeSpan.FromMinutes(10) };
     }
 
     /// <summary>Where it answers.</summary>
     public Uri Url { get; }
 
+    /// <summary>Where it answers gRPC.</summary>
+    public Uri Grpc { get; }
+
+    /// <summary>Its metrics page.</summary>
+    public Uri Metrics { get; }
+
     /// <summary>A client of it.</summary>
     public HttpClient Client { get; }
 
     /// <summary>Process id.</summary>
     public int Id => _process.Id;
+
+    /// <summary>Whether it runs.</summary>
+    public bool IsRunning => !_process.HasExited;
 
     /// <summary>What it has written so far.</summary>
     public string Log
@@ -50,6 +61,8 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         string dataDirectory, CancellationToken cancellationToken, IReadOnlyDictionary<string, string>? settings = null)
     {
         var url = new Uri($"http://127.0.0.1:{Ports.Free()}");
+        var grpc = new Uri($"http://127.0.0.1:{Ports.Free()}");
+        var metrics = new Uri($"http://127.0.0.1:{Ports.Free()}");
         var start = new ProcessStartInfo(Executable, ["serve"])
         {
             RedirectStandardOutput = true,
@@ -58,13 +71,13 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         };
         start.Environment["Registry__DataDirectory"] = dataDirectory;
         start.Environment["Registry__Endpoints__Http"] = url.ToString().TrimEnd('/');
-        start.Environment["Registry__Endpoints__Grpc"] = $"http://127.0.0.1:{Ports.Free()}";
-        start.Environment["Registry__Endpoints__Metrics"] = $"http://127.0.0.1:{Ports.Free()}";
+        start.Environment["Registry__Endpoints__Grpc"] = grpc.ToString().TrimEnd('/');
+        start.Environment["Registry__Endpoints__Metrics"] = metrics.ToString().TrimEnd('/');
         foreach (var (name, value) in settings ?? new Dictionary<string, string>())
             start.Environment[name] = value;
 
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{Executable} did not start.");
-        var registry = new RegistryProcess(process, url);
+        var registry = new RegistryProcess(process, url, grpc, new Uri(metrics, "/metrics"));
         process.OutputDataReceived += registry.Note;
         process.ErrorDataReceived += registry.Note;
         process.BeginOutputReadLine();

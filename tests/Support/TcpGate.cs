@@ -1,10 +1,11 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 
 namespace Registry.Support;
 
-/// <summary>Passes connections on to a server, until it is told to be down.</summary>
+/// <summary>Passes connections on to a server, until it is told to be down, or to do worse.</summary>
 public sealed class TcpGate : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<Socket, bool> _open = [];
@@ -12,6 +13,8 @@ public sealed class TcpGate : IAsyncDisposable
     private readonly TcpListener _listener;
     private readonly Task _accepting;
     private volatile bool _isDown;
+    private volatile GateFault? _fault;
+    private int _timesLeft;
 
     /// <summary>Opens a gate to a server.</summary>
     public TcpGate(Uri server)
@@ -32,8 +35,19 @@ public sealed class TcpGate : IAsyncDisposable
         Cut();
     }
 
-    /// <summary>Lets connections pass again.</summary>
-    public void Up() => _isDown = false;
+    /// <summary>Lets connections pass again, unharmed.</summary>
+    public void Up() => (_isDown, _fault) = (false, null);
+
+    /// <summary>Harms connections from now on. Where it matters how one begins, those that are open are cut.</summary>
+    public void Harm(GateFault fault)
+    {
+        _timesLeft = fault.Times;
+        _fault = fault;
+        if (!fault.Holds && fault.LosesAnswerTo.IsEmpty)
+        {
+            Cut();
+        }
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -72,8 +86,14 @@ public sealed class TcpGate : IAsyncDisposable
                 continue;
             }
 
-            var server = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             client.NoDelay = true;
+            if (_fault is { Status: { } status } && Happens())
+            {
+                _ = AnswerAsync(client, status);
+                continue;
+            }
+
+            var server = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             _open[client] = _open[server] = true;
             _ = PassAsync(client, server);
         }
@@ -84,7 +104,10 @@ public sealed class TcpGate : IAsyncDisposable
         try
         {
             await server.ConnectAsync(_server.Host, _server.Port).ConfigureAwait(false);
-            await Task.WhenAny(CopyAsync(client, server), CopyAsync(server, client)).ConfigureAwait(false);
+            var answers = new Answers();
+            await Task.WhenAny(
+                CopyAsync(client, server, bytes => Asked(bytes, answers)),
+                CopyAsync(server, client, bytes => Harmed(bytes, answers))).ConfigureAwait(false);
         }
         catch (Exception cut) when (cut is SocketException or ObjectDisposedException)
         {
@@ -97,13 +120,66 @@ public sealed class TcpGate : IAsyncDisposable
         _open.TryRemove(server, out _);
     }
 
-    private static async Task CopyAsync(Socket from, Socket to)
+    private static async Task AnswerAsync(Socket client, int status)
+    {
+        try
+        {
+            await client.ReceiveAsync(new byte[64 * 1024]).ConfigureAwait(false);
+            await client.SendAsync(Encoding.ASCII.GetBytes(
+                $"HTTP/1.1 {status} Harmed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).ConfigureAwait(false);
+            client.Shutdown(SocketShutdown.Send);
+            while (await client.ReceiveAsync(new byte[64 * 1024]).ConfigureAwait(false) > 0)
+            {
+                // What is still on its way here would turn the answer into a reset.
+            }
+        }
+        catch (SocketException)
+        {
+            // The client had enough.
+        }
+
+        client.Dispose();
+    }
+
+    private bool Happens() => Interlocked.Decrement(ref _timesLeft) >= 0;
+
+    private bool Asked(Span<byte> bytes, Answers answers)
+    {
+        answers.AreLost |= _fault is { LosesAnswerTo: { Length: > 0 } question }
+            && bytes.IndexOf(question.Span) >= 0 && Happens();
+        return true;
+    }
+
+    // False: cut here.
+    private bool Harmed(Span<byte> bytes, Answers answers)
+    {
+        var from = answers.Length;
+        answers.Length += bytes.Length;
+        if (_fault is { FlipAt: { } flip } && flip >= from && flip < answers.Length && Happens())
+        {
+            bytes[(int)(flip - from)] ^= 1;
+        }
+
+        return !answers.AreLost && !(_fault is { CutAfter: { } cut } && answers.Length > cut && Happens());
+    }
+
+    private async Task CopyAsync(Socket from, Socket to, Handled handled)
     {
         var buffer = new byte[64 * 1024];
         try
         {
             while (await from.ReceiveAsync(buffer).ConfigureAwait(false) is var length and > 0)
             {
+                while (_fault is { Holds: true } && _open.ContainsKey(from))
+                {
+                    await Task.Delay(20).ConfigureAwait(false);
+                }
+
+                if (!handled(buffer.AsSpan(0, length)))
+                {
+                    return;
+                }
+
                 for (var sent = 0; sent < length;)
                 {
                     sent += await to.SendAsync(buffer.AsMemory(sent, length - sent)).ConfigureAwait(false);
@@ -114,5 +190,14 @@ public sealed class TcpGate : IAsyncDisposable
         {
             // One side ended; the other is closed by who waits for us.
         }
+    }
+
+    private delegate bool Handled(Span<byte> bytes);
+
+    private sealed class Answers
+    {
+        public long Length { get; set; }
+
+        public bool AreLost { get; set; }
     }
 }

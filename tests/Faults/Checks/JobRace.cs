@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+
+namespace Registry.Faults.Checks;
+
+/// <summary>Check 17 of the bar.</summary>
+internal sealed partial class JobRace : FaultCheck
+{
+    private const int ImageBytes = 8000;
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
+
+    /// <inheritdoc/>
+    public override string Name => "job-race";
+
+    /// <inheritdoc/>
+    public override string Description => """
+          500 copies to a second store are ordered at two replicas of two workers each (embedded: one server of two). Each is done,
+          once, at the first attempt, by one worker, and the copies are whole.
+        """;
+
+    /// <inheritdoc/>
+    public override int Rounds => 500;
+
+    /// <inheritdoc/>
+    public override int SmokeRounds => 30;
+
+    /// <inheritdoc/>
+    public override async Task<string> RunAsync(Trial trial)
+    {
+        await using var site = await trial.NewSiteAsync();
+        site.Settings["Registry__Stores__0__Default"] = "true";
+        site.Settings["Registry__Stores__1__Id"] = "second";
+        site.Settings["Registry__Stores__1__Kind"] = "directory";
+        site.Settings["Registry__Stores__1__Path"] = Path.Combine(site.Scratch, "second");
+        site.Settings["Registry__Jobs__Workers"] = "2";
+        using var ledger = new Ledger(Path.Combine(site.Scratch, "acknowledged"));
+        var first = await site.StartAsync();
+        var second = trial.IsProduction ? await site.StartAsync() : first;
+        var contents = Enumerable.Range(0, trial.Rounds).Select(_ => trial.Bytes(ImageBytes)).ToList();
+        await Parallel.ForEachAsync(contents, new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (content, _) =>
+            ledger.Keep(await first.Client.AddAsync(content), Promise.Of(content)));
+
+        var elapsed = Stopwatch.StartNew();
+        await Parallel.ForEachAsync(
+            ledger.Kept.Keys.Index(), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (image, _) =>
+                await (image.Index % 2 == 0 ? first : second).Client.PostAsync(
+                    $"/registry/v1/images/{image.Item}/copies", new { store = "second" }));
+        while (await site.CountAsync("select count(*) from jobs where kind = 'copy' and ended_at is null") > 0)
+        {
+            if (elapsed.Elapsed > Limit)
+            {
+                throw new FaultException($"not all jobs are done after {Limit.TotalMinutes} min");
+            }
+
+            await Task.Delay(100);
+        }
+
+        elapsed.Stop();
+        var once = await site.CountAsync(
+            "select count(*) from jobs where kind = 'copy' and status = 'succeeded' and attempt = 1");
+        var copies = await site.CountAsync("select count(*) from image_locations where store_id = 'second'");
+        var told = new[] { first, second }.Distinct().SelectMany(r => Ended().Matches(r.Log)).Select(m => m.Groups[1].Value)
+            .ToList();
+        if (once != trial.Rounds || copies != trial.Rounds || told.Count != trial.Rounds
+            || told.Distinct().Count() != trial.Rounds)
+        {
+            throw new FaultException(
+                $"{trial.Rounds} jobs: {once} succeeded at once, {copies} copies, done {told.Count} times");
+        }
+
+        var found = await first.Client.ScrubAsync();
+        if (found.Count > 0)
+        {
+            throw new FaultException($"after the copies a scrub finds {found.Count}, {found[0]}");
+        }
+
+        await new Invariants(site, ledger).RequireAsync(first);
+        return $"{trial.Rounds} jobs in {elapsed.Elapsed.TotalSeconds:F0} s, each done once";
+    }
+
+    [GeneratedRegex(@"job copy ([0-9a-f-]{36}), attempt \d+: \w+ after \d+ ms""")]
+    private static partial Regex Ended();
+}

@@ -1,0 +1,271 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Json;
+using Registry.Support;
+
+namespace Registry.Faults;
+
+/// <summary>What must hold after every fault, checked against the API, the database and the store.</summary>
+/// <remarks>Of spec: I1 integrity, I2 durability, I3 no half state, I4 liveness, I5 no orphans, I6 no danglers, I7
+/// accounting, I8 immutability, I10 once, I12 secrecy, I13 bounds. Not here: I9, isolation, since
+/// without authentication there is one project only; I11, provisioned disks, since nothing provisions in these runs.</remarks>
+internal sealed class Invariants(Site site, Ledger ledger)
+{
+    private const long MemoryKibMax = 300 * 1024;
+    private const long MemoryKibPerUpload = 100 * 1024; // an upload to a bucket; DESIGN of issue 5
+    private const int HandlesMax = 600;
+    private const int ThreadsMax = 200;
+    private static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(62); // lease and a minute
+    private readonly Dictionary<string, string> _seen = new(StringComparer.Ordinal);
+    private readonly List<string> _problems = [];
+
+    /// <summary>Uploads at once that the load makes at most.</summary>
+    public int Uploads { get; init; } = 8;
+
+    /// <summary>Most bytes the project may keep; null for no limit.</summary>
+    public long? Quota { get; init; }
+
+    /// <summary>Images that are damaged on purpose.</summary>
+    public HashSet<string> Damaged { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Checks all of them.</summary>
+    /// <param name="registry">A replica that runs.</param>
+    /// <exception cref="FaultException">One does not hold.</exception>
+    public async Task RequireAsync(RegistryProcess registry)
+    {
+        _problems.Clear();
+        await SettleAsync();
+        await NothingStrayAsync();
+        await EverythingThereAsync(registry.Client);
+        await PromisesAsync(registry.Client);
+        await AccountsAsync();
+        await OnceAsync();
+        await NeverAgainAsync(registry.Client);
+        Secrets();
+        foreach (var running in site.Started.Where(r => r.IsRunning))
+        {
+            Bounds(running);
+        }
+
+        if (_problems.Count > 0)
+        {
+            throw new FaultException(
+                $"{string.Join("; ", _problems.Take(5))}{(_problems.Count > 5 ? $"; {_problems.Count} in all" : "")}");
+        }
+    }
+
+    // I4: nothing stays between two states.
+    private async Task SettleAsync()
+    {
+        const string busy = """
+            select 'image ' || id || ' ' || status from images where status in ('saving', 'uploading', 'importing')
+            union all select 'upload of ' || image_id from upload_intents
+            union all select 'job ' || kind || ' ' || status from jobs where ended_at is null and owner is not null
+            """;
+        var waited = Stopwatch.StartNew();
+        List<string[]> rows;
+        while ((rows = await site.QueryAsync(busy)).Count > 0)
+        {
+            if (waited.Elapsed > SettleLimit)
+            {
+                _problems.Add($"I4 not settled after {SettleLimit.TotalSeconds} s: {rows[0][0]}");
+                return;
+            }
+
+            await Task.Delay(100);
+        }
+    }
+
+    // I5: what lies in the store is what images refer to, once the reaper has been there.
+    private async Task NothingStrayAsync()
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            var wanted = (await site.QueryAsync(
+                """
+                select l.image_id || '/' || l.generation from image_locations l join images i on i.id = l.image_id
+                where i.status <> 'deleted'
+                """)).Select(row => row[0]).ToHashSet(StringComparer.Ordinal);
+            var strays = (await site.ListAsync()).Where(f => f.Blob is null || !wanted.Contains(f.Blob))
+                .Select(f => f.Name).Concat(await site.UnfinishedAsync()).ToList();
+            if (strays.Count == 0)
+            {
+                return;
+            }
+
+            if (waited.Elapsed > SettleLimit)
+            {
+                _problems.Add($"I5 {strays.Count} leftovers: {strays[0]}");
+                return;
+            }
+
+            await Task.Delay(250);
+        }
+    }
+
+    // I1, I3, I6, I8: every active image is there, whole, the same as before, and what its row says.
+    private async Task EverythingThereAsync(HttpClient http)
+    {
+        var stored = (await site.ListAsync()).Where(f => f.IsData).ToLookup(f => f.Blob, f => f.Length);
+        var rows = await site.QueryAsync(
+            """
+            select i.id, i.size, i.checksum, i.os_hash_value, l.generation, l.data_length
+            from images i left join image_locations l on l.image_id = i.id
+            where i.status in ('active', 'deactivated')
+            """);
+        await Parallel.ForEachAsync(rows, new ParallelOptions { MaxDegreeOfParallelism = 4 }, async (row, _) =>
+        {
+            var (id, size, md5, sha512) = (row[0], row[1], row[2], row[3]);
+            if (Damaged.Contains(id))
+            {
+                return;
+            }
+
+            if (row[4].Length == 0 || row[5] != size)
+            {
+                Problem($"I3 {id} is active without its bytes");
+                return;
+            }
+
+            if (stored[$"{id}/{row[4]}"].Sum().ToString(CultureInfo.InvariantCulture) != size)
+            {
+                Problem($"I6 {id}: the store has {stored[$"{id}/{row[4]}"].Sum()} of {size} bytes");
+                return;
+            }
+
+            try
+            {
+                var got = await http.DigestAsync(id);
+                if ((got.Sha512, got.Md5, got.Length.ToString(CultureInfo.InvariantCulture)) != (sha512, md5, size))
+                {
+                    Problem($"I1 {id} downloads to other bytes than its row says");
+                }
+            }
+            catch (HttpRequestException e)
+            {
+                Problem($"I1 {id} does not download: {e.Message}");
+            }
+
+            lock (_seen)
+            {
+                if (!_seen.TryAdd(id, sha512) && _seen[id] != sha512)
+                {
+                    _problems.Add($"I8 {id} has changed");
+                }
+            }
+        });
+    }
+
+    // I2: what was acknowledged is so.
+    private async Task PromisesAsync(HttpClient http)
+    {
+        var statuses = (await site.QueryAsync("select id, status, os_hash_value from images"))
+            .ToDictionary(row => row[0], row => (Status: row[1], Sha512: row[2]));
+        foreach (var (id, promise) in ledger.Kept)
+        {
+            var (status, sha512) = statuses.GetValueOrDefault(id, ("none", ""));
+            if (ledger.Gone.ContainsKey(id))
+            {
+                Require(status is "deleted" or "none", $"I2 {id} was deleted and is {status}");
+            }
+            else if (status != "deleted" || !ledger.Doomed.ContainsKey(id))
+            {
+                Require(status == "active", $"I2 {id} was acknowledged and is {status}");
+                Require(sha512 == promise.Sha512, $"I2 {id} has other bytes than were acknowledged");
+            }
+        }
+
+        foreach (var (id, promise) in ledger.Sent.Where(sent => !ledger.Kept.ContainsKey(sent.Key)))
+        {
+            var (status, sha512) = statuses.GetValueOrDefault(id, ("none", ""));
+            Require(status is "queued" or "active", $"I3 {id} was not acknowledged and is {status}");
+            Require(status != "active" || sha512 == promise.Sha512, $"I3 {id} is active with other bytes than were sent");
+        }
+
+        var shown = await http.StatusAsync(ledger.Kept.Keys.FirstOrDefault() ?? Guid.NewGuid().ToString());
+        Require(shown is "active" or "none", $"I2 the API shows an acknowledged image as {shown}");
+    }
+
+    // I7: nothing is promised any more, and no more is kept than may be.
+    private async Task AccountsAsync()
+    {
+        Require(
+            await site.CountAsync("select coalesce(sum(reserved_bytes), 0) from upload_intents") == 0,
+            "I7 room is promised to nobody");
+        if (Quota is { } limit)
+        {
+            var used = await site.CountAsync(
+                """
+                select coalesce(sum(l.data_length), 0) from image_locations l join images i on i.id = l.image_id
+                where i.status <> 'deleted'
+                """);
+            Require(used <= limit, $"I7 {used} bytes are kept of {limit}");
+        }
+    }
+
+    // I10: nothing was done twice.
+    private async Task OnceAsync()
+    {
+        var twice = await site.QueryAsync(
+            """
+            select name from images where name like 'load-%' group by name having count(*) > 1
+            union all select image_id from image_locations group by image_id, store_id having count(*) > 1
+            union all select unique_key from jobs where ended_at is null and unique_key is not null
+                group by unique_key having count(*) > 1
+            """);
+        Require(twice.Count == 0, twice.Count == 0 ? "" : $"I10 {twice[0][0]} was done twice");
+    }
+
+    // I8: an id that was deleted is never given to another image.
+    private async Task NeverAgainAsync(HttpClient http)
+    {
+        if (ledger.Gone.Keys.FirstOrDefault() is { } id)
+        {
+            using var response = await http.PostAsJsonAsync("/v2/images", new { id });
+            Require(response.StatusCode == HttpStatusCode.Conflict, $"I8 the id {id} was given again");
+        }
+    }
+
+    // I12.
+    private void Secrets()
+    {
+        foreach (var secret in site.Secrets)
+        {
+            Require(
+                site.Started.All(r => !r.Log.Contains(secret, StringComparison.Ordinal)), "I12 a secret is in the log");
+        }
+    }
+
+    // I13.
+    private void Bounds(RegistryProcess registry)
+    {
+        var proc = $"/proc/{registry.Id}";
+        long Field(string name) => long.Parse(
+            File.ReadLines($"{proc}/status").First(l => l.StartsWith(name + ":", StringComparison.Ordinal))
+                .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1],
+            CultureInfo.InvariantCulture);
+        var memory = Field("VmHWM");
+        var most = MemoryKibMax + (site is ProductionSite ? Uploads * MemoryKibPerUpload : 0);
+        Require(memory <= most, $"I13 {memory / 1024} MiB of memory");
+        Require(Directory.GetFiles($"{proc}/fd").Length <= HandlesMax, "I13 too many open files");
+        Require(Field("Threads") <= ThreadsMax, "I13 too many threads");
+    }
+
+    private void Require(bool holds, string problem)
+    {
+        if (!holds)
+        {
+            Problem(problem);
+        }
+    }
+
+    private void Problem(string problem)
+    {
+        lock (_seen)
+        {
+            _problems.Add(problem);
+        }
+    }
+}
