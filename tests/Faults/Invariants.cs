@@ -14,7 +14,7 @@ internal sealed class Invariants(Site site, Ledger ledger)
 {
     private const long MemoryKibMax = 300 * 1024;
     private const long MemoryKibPerUpload = 100 * 1024; // an upload to a bucket; DESIGN of issue 5
-    private const int HandlesMax = 600;
+    private const int HandlesMax = 900; // a directory store keeps 256 open, and some runs have two
     private const int ThreadsMax = 200;
     private static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(62); // lease and a minute
     private readonly Dictionary<string, string> _seen = new(StringComparer.Ordinal);
