@@ -3,6 +3,8 @@ using System.Net;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 using Registry.Api.Auth;
+using Registry.Api.Import;
+using Registry.Api.Outbound;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
@@ -35,6 +37,12 @@ public sealed record RegistryOptions
 
     /// <summary>Timing of uploads and of the reaper.</summary>
     public UploadsSection Uploads { get; init; } = new();
+
+    /// <summary>Imports.</summary>
+    public ImportSection Import { get; init; } = new();
+
+    /// <summary>Where the server connects to on behalf of users.</summary>
+    public OutboundSection Outbound { get; init; } = new();
 
     /// <summary>Work that outlives requests.</summary>
     public JobsSection Jobs { get; init; } = new();
@@ -87,6 +95,8 @@ public sealed record RegistryOptions
         Limits.Validate();
         Uploads.Validate();
         Jobs.Validate();
+        Import.Validate();
+        Outbound.Validate();
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {
             var isHttp = Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttp

@@ -11,14 +11,17 @@ using Registry.Api.Grpc;
 using Registry.Api.Health;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
+using Registry.Api.Import;
 using Registry.Api.Jobs;
 using Registry.Api.Members;
 using Registry.Api.Metrics;
+using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Api.Provisioning;
 using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Api.Tags;
+using Registry.Api.Tasks;
 using Registry.Api.Versions;
 using Registry.Storage;
 using Registry.Storage.Metadata;
@@ -141,6 +144,8 @@ public static class RegistryServer
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
         services.AddSingleton<MemberCommands>();
+        services.AddSingleton<BlobIntake>();
+        services.AddSingleton<UploadSlots>();
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
         services.AddSingleton<StoredDisks>();
@@ -149,8 +154,20 @@ public static class RegistryServer
         services.AddSingleton<IJobHandler, ReapJob>();
         services.AddSingleton<IJobHandler, ScrubJob>();
         services.AddSingleton<IJobHandler, CopyJob>();
+        services.AddSingleton<ImageCopier>();
+        AddImports(services);
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
+    }
+
+    private static void AddImports(IServiceCollection services)
+    {
+        services.AddSingleton<OutboundClient>();
+        services.AddSingleton<ImageStaging>();
+        services.AddSingleton<ImportSteps>();
+        services.AddSingleton<ImportCommands>();
+        services.AddSingleton<IJobHandler, ImportJob>();
+        services.AddSingleton<TaskCommands>();
     }
 
     private static void AddCallers(IServiceCollection services, AuthSection auth)
@@ -212,6 +229,8 @@ public static class RegistryServer
         var v2 = app.MapGroup("/v2");
         v2.MapImages();
         v2.MapImageData();
+        v2.MapImports();
+        v2.MapTasks();
         v2.MapMembers();
         v2.MapTags();
         v2.MapSchemas();

@@ -24,6 +24,8 @@ public static class StorageServices
         services.AddSingleton<BlobReaper>();
         services.AddSingleton<BlobScrub>();
         services.AddSingleton<CopyLedger>();
+        services.AddSingleton<StagingLedger>();
+        services.AddSingleton<ImportLedger>();
         services.AddSingleton<LocationHealth>();
         services.AddSingleton<JobQueue>();
         return services;

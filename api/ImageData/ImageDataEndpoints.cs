@@ -9,7 +9,7 @@ using Registry.Storage.Domain;
 namespace Registry.Api.ImageData;
 
 /// <summary>PUT and GET /v2/images/{id}/file (spec/glance-v2.md, 5).</summary>
-public static class ImageDataEndpoints
+internal static class ImageDataEndpoints
 {
     private const string OctetStream = "application/octet-stream";
     private static readonly TimeSpan SlowStartGrace = TimeSpan.FromSeconds(30);
@@ -21,8 +21,9 @@ public static class ImageDataEndpoints
         v2.MapGet("/images/{id}/file", DownloadAsync).AddEndpointFilter(RequestBody.Refuse);
     }
 
-    private static async Task UploadAsync(
-        HttpContext context, string id, ImageUploads uploads, IOptions<RegistryOptions> options)
+    /// <summary>The bytes that a request sends, at whatever length the client needs.</summary>
+    /// <exception cref="RegistryException">UnsupportedMedia, or BadRequest for a stated length that is none.</exception>
+    internal static IUploadBody ReadBody(HttpContext context)
     {
         var mediaType = context.Request.ContentType?.Split(';', 2)[0].Trim();
         if (!OctetStream.Equals(mediaType, StringComparison.OrdinalIgnoreCase))
@@ -32,9 +33,15 @@ public static class ImageDataEndpoints
         }
 
         context.Features.Get<IHttpMaxRequestBodySizeFeature>()!.MaxRequestBodySize = null;
+        var options = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value;
         context.Features.Get<IHttpMinRequestBodyDataRateFeature>()!.MinDataRate =
-            new MinDataRate(options.Value.Uploads.MinimumBytesPerSecond, SlowStartGrace);
-        var body = new HttpUploadBody(context.Request.Body, StatedLength(context.Request));
+            new MinDataRate(options.Uploads.MinimumBytesPerSecond, SlowStartGrace);
+        return new HttpUploadBody(context.Request.Body, StatedLength(context.Request));
+    }
+
+    private static async Task UploadAsync(HttpContext context, string id, ImageUploads uploads)
+    {
+        var body = ReadBody(context);
         var store = context.Request.Headers["X-Image-Meta-Store"].ToString();
         await uploads.UploadAsync(Caller.Of(context), id, store, body, context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status204NoContent;

@@ -2,13 +2,10 @@ using System.Diagnostics;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
-using Registry.Api.Errors;
 using Registry.Api.Jobs;
 using Registry.Api.Metrics;
 using Registry.Api.Policy;
-using Registry.Api.Provisioning;
 using Registry.Api.Stores;
-using Registry.Engine.Disks;
 using Registry.Engine.Inspect;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
@@ -24,21 +21,20 @@ namespace Registry.Api.ImageData;
 /// match. Anything that fails leaves the image queued, no bytes behind, and says why. A killed server leaves an intent
 /// that expires.
 /// </remarks>
-public sealed partial class ImageUploads(
+internal sealed partial class ImageUploads(
     IDbContextFactory<RegistryDb> databases,
     UploadLedger ledger,
     StorageQuota quota,
     StoreSet stores,
     PolicyEngine policy,
-    ChunkPool pool,
+    BlobIntake intake,
+    UploadSlots slots,
     RegistryMetrics metrics,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
-    ILogger<ImageUploads> logger) : IDisposable
+    ILogger<ImageUploads> logger)
 {
     private static readonly string Instance = $"{Environment.MachineName}/{Environment.ProcessId}/{Guid.NewGuid():N}";
-
-    private readonly SemaphoreSlim _slots = new(options.Value.Uploads.ConcurrentMax);
 
     /// <summary>Name of this process in upload claims.</summary>
     public static string Owner => Instance;
@@ -59,37 +55,16 @@ public sealed partial class ImageUploads(
         span?.SetTag("image.id", imageId);
         await AuthoriseAsync(caller, imageId, cancellationToken);
         var store = stores.ForUpload(storeId);
-        var cap = options.Value.Limits.ImageSizeCapBytes;
-        if (body.Length > cap)
-        {
-            throw new RegistryException(ErrorCode.TooLarge, $"The image is larger than the maximum of {cap} bytes.");
-        }
-
-        if (!await _slots.WaitAsync(TimeSpan.Zero, cancellationToken))
-        {
-            throw new RegistryException(
-                ErrorCode.Busy, $"{options.Value.Uploads.ConcurrentMax} uploads are under way; try again later.");
-        }
-
-        try
-        {
-            await ClaimAndTakeAsync(caller, imageId, store, body, cap, cancellationToken);
-        }
-        finally
-        {
-            _slots.Release();
-        }
+        intake.RequireLength(body);
+        using var slot = slots.Take();
+        await ClaimAndTakeAsync(caller, imageId, store, body, cancellationToken);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _slots.Dispose();
 
     private async Task ClaimAndTakeAsync(
         Caller caller,
         string imageId,
         IBlobStore store,
         IUploadBody body,
-        long cap,
         CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginAsync(
@@ -100,7 +75,7 @@ public sealed partial class ImageUploads(
         try
         {
             body = quota.IsLimited && body.Length is null ? new ReservingBody(body, ledger, intent) : body;
-            length = await TakeAsync(caller, intent, body, cap, cancellationToken);
+            length = await TakeAsync(caller, intent, body, cancellationToken);
             outcome = "active";
         }
         catch (Exception e)
@@ -133,7 +108,7 @@ public sealed partial class ImageUploads(
     }
 
     private async Task<long> TakeAsync(
-        Caller caller, UploadIntent intent, IUploadBody body, long cap, CancellationToken cancellationToken)
+        Caller caller, UploadIntent intent, IUploadBody body, CancellationToken cancellationToken)
     {
         var duration = options.Value.Uploads.Lease;
         await using var lease = new HeldLease(
@@ -143,7 +118,7 @@ public sealed partial class ImageUploads(
             // Read under the claim: while the image is saving its formats cannot change; what is judged stays.
             var image = await FindAsync(caller, intent.ImageId, lease.Token) ?? throw await FencedAsync(intent.ImageId);
             image.RequireFormats();
-            return await StoreAsync(image, intent, body, cap, lease);
+            return await StoreAsync(image, intent, body, lease);
         }
         catch (OperationCanceledException) when (lease.IsLost && !cancellationToken.IsCancellationRequested)
         {
@@ -151,23 +126,13 @@ public sealed partial class ImageUploads(
         }
     }
 
-    private async Task<long> StoreAsync(
-        Image image, UploadIntent intent, IUploadBody body, long cap, HeldLease lease)
+    private async Task<long> StoreAsync(Image image, UploadIntent intent, IUploadBody body, HeldLease lease)
     {
         var store = stores.Get(intent.StoreId);
-        await using var writer = await store.BeginAsync(intent.Key, body.Length, lease.Token);
-        var index = new BlobIndexWriter((page, token) => writer.AppendAsync(BlobPart.Index, page, token));
-        var inspector = new FormatInspector();
-
-        using var pass = new UploadPass(pool, writer, index, inspector, options.Value.Uploads.ChunkPatience);
-        var summary = await pass.RunAsync(
-            body, cap, () => RequireAccepted(UploadVerdict.JudgeEarly(image.DiskFormat!, inspector)), lease.Token);
-
+        var (summary, diskBytes, root) = await intake.TakeAsync(
+            store, intent.Key, body, IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), patience: null,
+            lease.Token);
         var verdict = UploadVerdict.Judge(image.DiskFormat!, image.ContainerFormat, summary.Inspection);
-        RequireAccepted(verdict.Refusal);
-        var diskBytes = await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, lease.Token);
-        var root = await index.FinishAsync(lease.Token);
-        await writer.CommitAsync(lease.Token);
 
         // From here on a cancelled client changes nothing: the bytes are durable, the transaction decides.
         var outcome = await ledger.CommitAsync(
@@ -192,14 +157,6 @@ public sealed partial class ImageUploads(
         return summary.Length;
     }
 
-    private static void RequireAccepted(InspectionFailure? refusal)
-    {
-        if (refusal is not null)
-        {
-            throw new RegistryException(ErrorCode.ImageRejected, refusal.Message, FormatErrors.Code(refusal.Error));
-        }
-    }
-
     private async Task<RegistryException> FencedAsync(string imageId)
     {
         await using var db = await databases.CreateDbContextAsync(CancellationToken.None);
@@ -211,10 +168,7 @@ public sealed partial class ImageUploads(
 
     private async Task<string> AbandonAsync(UploadIntent intent, Exception cause)
     {
-        var refusal = Refusals.From(cause);
-        var code = refusal is null
-            ? cause is OperationCanceledException or IOException ? "upload_interrupted" : "internal_error"
-            : refusal.Reason ?? ErrorCatalog.Entry(refusal.Code).Name;
+        var (code, reason, refusal) = UploadFailure.Of(cause);
         try
         {
             if (refusal?.Code == ErrorCode.DatabaseUnavailable)
@@ -225,11 +179,7 @@ public sealed partial class ImageUploads(
             }
 
             // The client may be gone and its token with it; the claim is given up all the same.
-            await ledger.AbandonAsync(
-                intent,
-                code,
-                refusal?.Message ?? "The upload broke off before it was complete.",
-                CancellationToken.None);
+            await ledger.AbandonAsync(intent, code, reason, CancellationToken.None);
         }
         catch (Exception e)
         {

@@ -13,7 +13,7 @@ internal static class ImageChanges
     /// or is missing, BadRequest for values, TooLarge for counts.</exception>
     public static bool Apply(Caller caller, Image image, ImagePatch patch, LimitsSection limits)
     {
-        var propertiesBefore = image.Properties.Count;
+        var propertiesBefore = CountProperties(image);
         foreach (var operation in patch.Operations)
         {
             var name = operation.Path[0];
@@ -29,18 +29,18 @@ internal static class ImageChanges
         }
 
         ImageRules.RequireCount("tags", image.Tags.Count, limits.Tags);
-        if (image.Properties.Count > propertiesBefore)
+        if (CountProperties(image) > propertiesBefore)
         {
-            ImageRules.RequireCount("properties", image.Properties.Count, limits.Properties);
+            ImageRules.RequireCount("properties", CountProperties(image), limits.Properties);
         }
 
         return patch.Operations.Count > 0;
     }
 
-    /// <summary>Sets a format, which only an image without bytes may change.</summary>
+    /// <summary>Sets a format, which only an image without bytes may change. One that is staged may too, or it would be stuck.</summary>
     public static void SetFormat(Image image, string attribute, string? value)
     {
-        if (image.Status is not (ImageStatus.Queued or ImageStatus.Importing))
+        if (image.Status is not (ImageStatus.Queued or ImageStatus.Uploading or ImageStatus.Importing))
         {
             throw new RegistryException(
                 ErrorCode.Forbidden, $"Attribute {attribute} can be only replaced for a queued image.");
@@ -55,6 +55,10 @@ internal static class ImageChanges
             image.ContainerFormat = ImageRules.ContainerFormat(value);
         }
     }
+
+    // What the server itself keeps on an image is not the user's to answer for.
+    private static int CountProperties(Image image) =>
+        image.Properties.Count(p => !p.Name.StartsWith("os_glance", StringComparison.Ordinal));
 
     private static void RequireWritable(string name)
     {

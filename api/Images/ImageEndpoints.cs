@@ -53,12 +53,18 @@ public static class ImageEndpoints
         json.WriteEndObject();
     }
 
-    private static async Task CreateAsync(HttpContext context, ImageCommands commands, StoreSet stores)
+    private static async Task CreateAsync(
+        HttpContext context, ImageCommands commands, StoreSet stores, IOptions<RegistryOptions> options)
     {
         using var body = await RequestBody.ReadJsonAsync(context);
         var draft = ImageAttributes.ReadDraft(body.RootElement);
         var image = await commands.CreateAsync(Caller.Of(context), draft, context.RequestAborted);
         context.Response.Headers.Location = $"{VersionEndpoints.Base(context)}/v2/images/{image.Id}";
+        if (options.Value.Import.Methods.Length > 0)
+        {
+            context.Response.Headers["OpenStack-image-import-methods"] = options.Value.Import.Methods;
+        }
+
         if (stores.IsMultiple)
         {
             context.Response.Headers["OpenStack-image-store-ids"] =

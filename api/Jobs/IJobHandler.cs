@@ -23,4 +23,13 @@ public interface IJobHandler
     /// <returns>What it came to, JSON; null for nothing to tell.</returns>
     /// <exception cref="RegistryException">It cannot be done; the code decides whether it is tried again.</exception>
     Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken);
+
+    /// <summary>Hears that a job of this kind is about to end without success, while it is still this process's.</summary>
+    /// <param name="job">The job.</param>
+    /// <param name="code">Why, a stable word.</param>
+    /// <param name="message">Why, a sentence for the owner.</param>
+    Task GiveUpAsync(Job job, string code, string message) => Task.CompletedTask;
+
+    /// <summary>Puts right what jobs of this kind left that ended while nobody had them; called now and then.</summary>
+    Task TidyAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }

@@ -43,6 +43,11 @@ internal sealed partial class JobRunner(
                 }
 
                 signal.Set();
+                foreach (var handler in _handlers.Values)
+                {
+                    await handler.TidyAsync(stoppingToken);
+                }
+
                 await queue.PurgeAsync(_options.Keep, stoppingToken);
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
@@ -146,6 +151,11 @@ internal sealed partial class JobRunner(
         var job = run.Job;
         if (run.IsCancelRequested)
         {
+            if (!await GiveUpAsync(run, "cancelled", "It was cancelled."))
+            {
+                return "lost";
+            }
+
             await queue.CancelledAsync(job.Lease, run.Progress, CancellationToken.None);
             return "cancelled";
         }
@@ -170,14 +180,28 @@ internal sealed partial class JobRunner(
             return "retried";
         }
 
+        var code = refusal is null ? Unexpected(cause) : refusal.Reason ?? ErrorCatalog.Entry(refusal.Code).Name;
+        var message = refusal?.Message ?? $"The server failed on this job; its log has the cause under {job.Id}.";
         TimeSpan? retry = mayPass && job.Attempt < job.AttemptsMax ? BackOff(job.Attempt) : null;
-        await queue.FailAsync(
-            job.Lease,
-            refusal is null ? Unexpected(cause) : refusal.Reason ?? ErrorCatalog.Entry(refusal.Code).Name,
-            refusal?.Message ?? $"The server failed on this job; its log has the cause under {job.Id}.",
-            retry,
-            CancellationToken.None);
+        if (retry is null && !await GiveUpAsync(run, code, message))
+        {
+            return "lost";
+        }
+
+        await queue.FailAsync(job.Lease, code, message, retry, CancellationToken.None);
         return retry is null ? "failed" : "retried";
+    }
+
+    // Whoever has the job now decides what becomes of it, so it is asked for once more.
+    private async Task<bool> GiveUpAsync(JobRun run, string code, string message)
+    {
+        if (await queue.RenewAsync(run.Job.Lease, _options.Lease, run.Progress, CancellationToken.None) == LeaseState.Lost)
+        {
+            return false;
+        }
+
+        await _handlers[run.Job.Kind].GiveUpAsync(run.Job, code, message);
+        return true;
     }
 
     private static string Unexpected(Exception cause) => cause is IOException ? "store_failed" : "internal_error";

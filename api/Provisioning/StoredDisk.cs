@@ -32,7 +32,16 @@ internal sealed class StoredDisk : IAsyncDisposable
         StoreSet stores, Image image, RegistryMetrics metrics, CancellationToken cancellationToken)
     {
         var format = FormatOf(image);
-        var blob = await stores.OpenAsync(image, cancellationToken);
+        return await OpenAsync(
+            await stores.OpenAsync(image, cancellationToken), image.Id, format, metrics, cancellationToken);
+    }
+
+    /// <summary>Opens the disk in a stored blob.</summary>
+    /// <exception cref="RegistryException">Conflict: it cannot be read as a disk of that format.</exception>
+    public static async ValueTask<StoredDisk> OpenAsync(
+        VerifiedBlob blob, string imageId, DiskFormat format, RegistryMetrics metrics,
+        CancellationToken cancellationToken)
+    {
         try
         {
             var source = new BlobByteSource(blob);
@@ -45,7 +54,7 @@ internal sealed class StoredDisk : IAsyncDisposable
         {
             throw new RegistryException(
                 ErrorCode.Conflict,
-                $"Image {image.Id} cannot be read as a disk: {e.Message}",
+                $"Image {imageId} cannot be read as a disk: {e.Message}",
                 FormatErrors.Code(e.Error));
         }
     }

@@ -12,6 +12,8 @@ public static class SchemaEndpoints
         Map(v2, "images", ImageSchema.Images());
         Map(v2, "member", ImageSchema.Member());
         Map(v2, "members", ImageSchema.Members());
+        Map(v2, "task", TaskSchema.Task());
+        Map(v2, "tasks", TaskSchema.Tasks());
     }
 
     private static void Map(IEndpointRouteBuilder v2, string name, JsonObject schema)

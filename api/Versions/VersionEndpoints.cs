@@ -6,9 +6,11 @@ namespace Registry.Api.Versions;
 /// <summary>The version document and the accepted version prefixes (spec/glance-v2.md, 1.1).</summary>
 public static class VersionEndpoints
 {
-    // Single store, no image cache: what is advertised is what is there.
+    // No image cache: what is advertised is what is there.
     private static readonly string[] Minors =
         ["v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
+
+    private static readonly string[] MinorsOfManyStores = ["v2.12", "v2.11", "v2.10", "v2.9", "v2.8", .. Minors[1..]];
 
     private const string MediaTypeV2 = "application/vnd.openstack.images-v2";
 
@@ -31,7 +33,7 @@ public static class VersionEndpoints
             return next(context);
         }
 
-        if (Minors.Contains(first))
+        if (MinorsFor(context).Contains(first))
         {
             context.Request.Path = "/v2" + (end < 0 ? "" : path[end..]);
             return next(context);
@@ -55,6 +57,9 @@ public static class VersionEndpoints
             : $"{context.Request.Scheme}://{context.Request.Host}";
     }
 
+    private static string[] MinorsFor(HttpContext context) =>
+        context.RequestServices.GetRequiredService<Stores.StoreSet>().IsMultiple ? MinorsOfManyStores : Minors;
+
     private static async Task WriteAsync(HttpContext context, int status)
     {
         var @base = Base(context);
@@ -63,11 +68,12 @@ public static class VersionEndpoints
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartArray("versions"u8);
-        foreach (var minor in Minors)
+        var minors = MinorsFor(context);
+        foreach (var minor in minors)
         {
             json.WriteStartObject();
             json.WriteString("id"u8, minor);
-            json.WriteString("status"u8, minor == Minors[0] ? "CURRENT" : "SUPPORTED");
+            json.WriteString("status"u8, minor == minors[0] ? "CURRENT" : "SUPPORTED");
             json.WriteStartArray("links"u8);
             json.WriteStartObject();
             json.WriteString("rel"u8, "self");

@@ -109,6 +109,50 @@ public sealed partial class Image
         Touch(now);
     }
 
+    /// <summary>Starts to stage bytes for a later import: uploading, under a new generation. Forgets why the attempt
+    /// before was refused.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.InvalidStatusTransition"/>: it is not
+    /// queued.</exception>
+    public void BeginStaging(DateTimeOffset now)
+    {
+        MoveTo(ImageStatus.Uploading);
+        Generation++;
+        FailureCode = null;
+        FailureReason = null;
+        Touch(now);
+    }
+
+    /// <summary>Starts to write bytes on behalf of the import under way, under a new generation.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: it is not importing (any more).</exception>
+    public void BeginImportedBytes()
+    {
+        if (Status != ImageStatus.Importing)
+        {
+            throw new RegistryException(
+                ErrorCode.Fenced, $"Image {Id} is {ImageStatuses.Name(Status)}: its import is over.");
+        }
+
+        Generation++;
+    }
+
+    /// <summary>Records how many bytes are staged.</summary>
+    public void RecordStaged(long size, DateTimeOffset now)
+    {
+        Size = size;
+        Touch(now);
+    }
+
+    /// <summary>Hands the image to an import: importing.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.InvalidStatusTransition"/>: it has bytes already, or is
+    /// getting some.</exception>
+    public void BeginImport(DateTimeOffset now)
+    {
+        MoveTo(ImageStatus.Importing);
+        FailureCode = null;
+        FailureReason = null;
+        Touch(now);
+    }
+
     /// <summary>Completes an upload: active, with what is known of its bytes.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.InvalidStatusTransition"/>: nothing was being uploaded.
     /// -or- <see cref="ErrorCode.BadRequest"/>: a format was never said.</exception>

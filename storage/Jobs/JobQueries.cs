@@ -17,10 +17,19 @@ public sealed record JobListRequest(int Limit)
     /// <summary>Only jobs of this status.</summary>
     public JobStatus? Status { get; init; }
 
+    /// <summary>Only jobs of one of these statuses; none for any.</summary>
+    public IReadOnlyList<JobStatus> Statuses { get; init; } = [];
+
     /// <summary>Only jobs that work on this image.</summary>
     public string? ImageId { get; init; }
 
-    /// <summary>Only jobs older than this one; an id that is no job's serves too.</summary>
+    /// <summary>Whether the oldest come first.</summary>
+    public bool IsAscending { get; init; }
+
+    /// <summary>Whether jobs are sorted by their status's name first, in the same direction.</summary>
+    public bool IsByStatus { get; init; }
+
+    /// <summary>Only jobs that come after this one; an id that is no job's serves too.</summary>
     public Guid? Marker { get; init; }
 }
 
@@ -32,8 +41,8 @@ public static class JobQueries
     public static Task<Job?> FindAsync(RegistryDb db, Guid id, Viewer viewer, CancellationToken cancellationToken) =>
         Seen(db, viewer).SingleOrDefaultAsync(j => j.Id == id, cancellationToken);
 
-    /// <summary>Lists a page of jobs, newest first.</summary>
-    public static Task<List<Job>> ListAsync(
+    /// <summary>Lists a page of jobs, newest first unless asked otherwise.</summary>
+    public static async Task<List<Job>> ListAsync(
         RegistryDb db, JobListRequest request, Viewer viewer, CancellationToken cancellationToken)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(request.Limit, 1);
@@ -42,8 +51,43 @@ public static class JobQueries
         jobs = request.Kind is { } kind ? jobs.Where(j => j.Kind == kind) : jobs;
         jobs = request.Status is { } status ? jobs.Where(j => j.Status == status) : jobs;
         jobs = request.ImageId is { } image ? jobs.Where(j => j.ImageId == image) : jobs;
-        jobs = request.Marker is { } marker ? jobs.Where(j => j.Id < marker) : jobs;
-        return jobs.OrderByDescending(j => j.Id).Take(request.Limit).ToListAsync(cancellationToken);
+        jobs = request.Statuses is { Count: > 0 } statuses ? jobs.Where(j => statuses.Contains(j.Status)) : jobs;
+        if (request.Marker is { } marker)
+        {
+            jobs = request.IsByStatus
+                ? await AfterAsync(db, jobs, marker, request.IsAscending, cancellationToken).ConfigureAwait(false)
+                : After(jobs, marker, request.IsAscending);
+        }
+
+        jobs = (request.IsByStatus, request.IsAscending) switch
+        {
+            (true, true) => jobs.OrderBy(j => j.Status).ThenBy(j => j.Id),
+            (true, false) => jobs.OrderByDescending(j => j.Status).ThenByDescending(j => j.Id),
+            (false, true) => jobs.OrderBy(j => j.Id),
+            (false, false) => jobs.OrderByDescending(j => j.Id),
+        };
+        return await jobs.Take(request.Limit).ToListAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private static IQueryable<Job> After(IQueryable<Job> jobs, Guid marker, bool isAscending) =>
+        isAscending ? jobs.Where(j => j.Id > marker) : jobs.Where(j => j.Id < marker);
+
+    private static async Task<IQueryable<Job>> AfterAsync(
+        RegistryDb db, IQueryable<Job> jobs, Guid marker, bool isAscending, CancellationToken cancellationToken)
+    {
+        var last = await db.Jobs.AsNoTracking().SingleOrDefaultAsync(j => j.Id == marker, cancellationToken)
+            .ConfigureAwait(false);
+        if (last is null)
+        {
+            return After(jobs, marker, isAscending);
+        }
+
+        var sign = isAscending ? 1 : -1;
+        var later = Enum.GetValues<JobStatus>().Where(s => sign * string.CompareOrdinal(
+            JobStatuses.Name(s), JobStatuses.Name(last.Status)) > 0).ToArray();
+        return isAscending
+            ? jobs.Where(j => later.Contains(j.Status) || (j.Status == last.Status && j.Id > marker))
+            : jobs.Where(j => later.Contains(j.Status) || (j.Status == last.Status && j.Id < marker));
     }
 
     private static IQueryable<Job> Seen(RegistryDb db, Viewer viewer)

@@ -70,7 +70,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
             cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Turns an image into a tombstone and ends its upload, in one transaction. Its blobs are garbage from
+    /// <summary>Turns an image into a tombstone and ends its upload or import, in one transaction. Its blobs are garbage from
     /// then on.
     /// </summary>
     /// <param name="id">The image. That it may be deleted is the caller's to know.</param>
@@ -96,9 +96,17 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
 
                 var image = await FindAsync(db, id, Viewer.System, cancellationToken).ConfigureAwait(false);
                 freed = [.. image.Locations];
+                if (await db.StagedBlobs.AsNoTracking().SingleOrDefaultAsync(s => s.ImageId == id, cancellationToken)
+                        .ConfigureAwait(false) is { } staged)
+                {
+                    freed = [.. freed, staged.LocationIn(staged.StoreId, time.GetUtcNow())];
+                }
+
                 image.Delete(time.GetUtcNow());
                 deletedAt = image.DeletedAt;
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                await db.StagedBlobs.Where(s => s.ImageId == id).ExecuteDeleteAsync(cancellationToken)
+                    .ConfigureAwait(false);
                 await db.UploadIntents.Where(i => i.ImageId == id).ExecuteDeleteAsync(cancellationToken)
                     .ConfigureAwait(false);
                 return freed;

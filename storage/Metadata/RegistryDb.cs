@@ -31,6 +31,9 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
     /// <summary>Uploads under way.</summary>
     public DbSet<UploadIntent> UploadIntents => Set<UploadIntent>();
 
+    /// <summary>Bytes that wait to be imported.</summary>
+    public DbSet<StagedBlob> StagedBlobs => Set<StagedBlob>();
+
     /// <summary>Work that outlives requests.</summary>
     public DbSet<Job> Jobs => Set<Job>();
 

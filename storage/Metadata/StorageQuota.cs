@@ -5,7 +5,7 @@ namespace Registry.Storage.Metadata;
 
 /// <summary>How many bytes a project may keep, and the reservation of room before the first byte arrives.</summary>
 /// <remarks>Nothing is counted twice in two places: what is used is the sum over the locations of the project's images,
-/// what is promised is the sum over the uploads and copies under way, and both are taken under a lock of the project. So
+/// what waits to be imported counts too, what is promised is the sum over the uploads and copies under way, and both are taken under a lock of the project. So
 /// races cannot overshoot, and there is no counter that could drift.</remarks>
 /// <param name="bytesPerProject">Most bytes in all stores together; null for no limit.</param>
 public sealed class StorageQuota(long? bytesPerProject)
@@ -39,6 +39,9 @@ public sealed class StorageQuota(long? bytesPerProject)
                 i.Id == l.ImageId && i.Owner == projectId && i.Status != ImageStatus.Deleted
                 && i.Status != ImageStatus.PendingDelete))
             .SumAsync(l => l.DataLength, cancellationToken).ConfigureAwait(false);
+        kept += await db.StagedBlobs
+            .Where(s => db.Images.Any(i => i.Id == s.ImageId && i.Owner == projectId))
+            .SumAsync(s => s.DataLength, cancellationToken).ConfigureAwait(false);
         var promised = await db.UploadIntents
             .Where(u => db.Images.Any(i => i.Id == u.ImageId && i.Owner == projectId))
             .SumAsync(u => u.ReservedBytes, cancellationToken).ConfigureAwait(false);

@@ -235,7 +235,7 @@ public sealed partial class UploadLedger(
                 }
 
                 var dropped = await DropAsync(db, intent, cancellationToken).ConfigureAwait(false);
-                if (image is not null && IsUploading(image, intent))
+                if (image is not null && (IsUploading(image, intent) || (dropped && IsStaging(image, intent))))
                 {
                     image.AbandonUpload(code, reason, time.GetUtcNow());
                     await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
@@ -267,6 +267,10 @@ public sealed partial class UploadLedger(
 
     private static bool IsUploading(Image image, UploadIntent intent) =>
         image.Status == ImageStatus.Saving && image.Generation == intent.Generation;
+
+    // An image under import stays so: its job begins again. One that is being staged has no job yet.
+    private static bool IsStaging(Image image, UploadIntent intent) =>
+        image.Status == ImageStatus.Uploading && image.Generation == intent.Generation;
 
     private static partial class Log
     {

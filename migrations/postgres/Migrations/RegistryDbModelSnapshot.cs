@@ -499,6 +499,78 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.ToTable("jobs", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
+                {
+                    b.Property<string>("ImageId")
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
+
+                    b.Property<long>("DataLength")
+                        .HasColumnType("bigint")
+                        .HasColumnName("data_length");
+
+                    b.Property<long?>("DiskBytes")
+                        .HasColumnType("bigint")
+                        .HasColumnName("disk_bytes");
+
+                    b.Property<string>("Form")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("form")
+                        .UseCollation("C");
+
+                    b.Property<long>("Generation")
+                        .HasColumnType("bigint")
+                        .HasColumnName("generation");
+
+                    b.Property<string>("HashAlgorithm")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("hash_algorithm")
+                        .UseCollation("C");
+
+                    b.Property<string>("HashValue")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("hash_value")
+                        .UseCollation("C");
+
+                    b.Property<byte[]>("IndexDigest")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("bytea")
+                        .HasColumnName("index_digest")
+                        .IsFixedLength();
+
+                    b.Property<long>("IndexLength")
+                        .HasColumnType("bigint")
+                        .HasColumnName("index_length");
+
+                    b.Property<string>("Inspection")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("inspection")
+                        .UseCollation("C");
+
+                    b.Property<string>("StoreId")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("store_id")
+                        .UseCollation("C");
+
+                    b.HasKey("ImageId")
+                        .HasName("pk_staged_blobs");
+
+                    b.ToTable("staged_blobs", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Metadata.UploadIntent", b =>
                 {
                     b.Property<Guid>("Id")

@@ -455,6 +455,71 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.ToTable("jobs", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
+                {
+                    b.Property<string>("ImageId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("checksum");
+
+                    b.Property<long>("DataLength")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("data_length");
+
+                    b.Property<long?>("DiskBytes")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("disk_bytes");
+
+                    b.Property<string>("Form")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("form");
+
+                    b.Property<long>("Generation")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("generation");
+
+                    b.Property<string>("HashAlgorithm")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("hash_algorithm");
+
+                    b.Property<string>("HashValue")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("hash_value");
+
+                    b.Property<byte[]>("IndexDigest")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("BLOB")
+                        .HasColumnName("index_digest")
+                        .IsFixedLength();
+
+                    b.Property<long>("IndexLength")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("index_length");
+
+                    b.Property<string>("Inspection")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("inspection");
+
+                    b.Property<string>("StoreId")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("store_id");
+
+                    b.HasKey("ImageId")
+                        .HasName("pk_staged_blobs");
+
+                    b.ToTable("staged_blobs", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Metadata.UploadIntent", b =>
                 {
                     b.Property<Guid>("Id")

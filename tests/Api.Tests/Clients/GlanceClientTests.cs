@@ -1,4 +1,3 @@
-using System.Net;
 using Registry.Support;
 using Xunit;
 
@@ -74,19 +73,29 @@ public sealed class GlanceClientTests(ClientLab lab)
         new("image-delete {uuid}"));
 
     [Fact]
-    public async Task An_image_is_imported()
-    {
-        var registry = await lab.RegistryAsync();
-        using var methods = await registry.Client.GetAsync("/v2/info/import", TestContext.Current.CancellationToken);
-        Assert.SkipWhen(methods.StatusCode == HttpStatusCode.NotFound, "This registry offers no import.");
+    public Task An_image_is_imported() => RunAsync(
+        new("import-info", 0, "glance-direct", "web-download"),
+        new("image-create-via-import --id {uuid} --name {name} --disk-format qcow2 --container-format bare " +
+            "--file {qcow2}",
+            0, "{uuid}"),
+        new("task-list", 0, "api_image_import"));
 
-        await RunAsync(
-            new("import-info", 0, "glance-direct"),
-            new("image-create-via-import --id {uuid} --name {name} --disk-format qcow2 --container-format bare " +
-                "--file {qcow2}",
-                0, "{uuid}"),
-            new("task-list"));
-    }
+    [Fact]
+    public Task An_image_is_staged_and_imported_step_by_step() => RunAsync(
+        new("image-create --id {uuid} --name {name} --disk-format raw --container-format bare", 0, "queued"),
+        new("image-import --import-method glance-direct {uuid}", 1, "needs to be in"),
+        new("image-stage --file {raw} {uuid}"),
+        new("image-show {uuid}", 0, "uploading"),
+        new("image-import --import-method glance-direct {uuid}", 0, "{uuid}"),
+        new("task-list --status failure"),
+        new("task-list --sort-key status --sort-dir asc --page-size 1", 0, "api_image_import"));
+
+    [Fact]
+    public Task A_download_from_inside_is_refused() => RunAsync(
+        new("image-create --id {uuid} --name {name} --disk-format raw --container-format bare", 0, "queued"),
+        new("image-import --import-method web-download --uri http://127.0.0.1/ {uuid}", 1,
+            "The address to download from is not allowed."),
+        new("image-delete {uuid}"));
 
     private Task RunAsync(params ClientStep[] steps) => RunOnAsync(lab.Words, steps);
 

@@ -1,4 +1,3 @@
-using System.Net;
 using Registry.Support;
 using Xunit;
 
@@ -92,10 +91,6 @@ public sealed class OpenStackClientTests(ClientLab lab)
     [Fact]
     public async Task An_image_is_imported()
     {
-        var registry = await lab.RegistryAsync();
-        using var methods = await registry.Client.GetAsync("/v2/info/import", TestContext.Current.CancellationToken);
-        Assert.SkipWhen(methods.StatusCode == HttpStatusCode.NotFound, "This registry offers no import.");
-
         await RunAsync(
             new("image create --import --disk-format qcow2 --container-format bare --file {qcow2} {name} " +
                 "-f value -c id")

@@ -1,0 +1,87 @@
+using Microsoft.Extensions.Options;
+using Registry.Api.Provisioning;
+using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.ImageData;
+
+/// <summary>A blob that is committed in its store.</summary>
+/// <param name="Summary">What the pass over its bytes found.</param>
+/// <param name="DiskBytes">Size of the disk inside, where it was mapped.</param>
+/// <param name="Root">What verifies it.</param>
+internal sealed record TakenBlob(UploadSummary Summary, long? DiskBytes, BlobIndexSummary Root);
+
+/// <summary>What decides whether bytes are taken.</summary>
+/// <param name="Early">Called while they pass; answers why they are certain to be refused.</param>
+/// <param name="Whole">Called when they are there; answers why they are refused.</param>
+internal sealed record IntakeJudge(
+    Func<FormatInspector, InspectionFailure?> Early, Func<Inspection, InspectionFailure?> Whole)
+{
+    /// <summary>Takes whatever the engine does not find dangerous.</summary>
+    public static IntakeJudge Lenient { get; } = new(inspector => inspector.EarlyRefusal, _ => null);
+
+    /// <summary>Takes what is of the formats that an image was declared to have.</summary>
+    public static IntakeJudge For(string diskFormat, string? containerFormat) => new(
+        inspector => UploadVerdict.JudgeEarly(diskFormat, inspector),
+        inspection => UploadVerdict.Judge(diskFormat, containerFormat, inspection).Refusal);
+}
+
+/// <summary>Takes bytes into a store in one pass: digests, inspection, block digests, allocation map and writer. Whoever
+/// calls has promised the blob, and keeps the promise alive.</summary>
+internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> options)
+{
+    /// <summary>Takes a body to its end and commits the blob.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="key">The blob, which must not exist yet.</param>
+    /// <param name="body">The bytes.</param>
+    /// <param name="judge">What is refused.</param>
+    /// <param name="patience">How long a chunk may take; null for what clients get.</param>
+    /// <param name="cancellationToken">Ends the work; nothing is left behind.</param>
+    /// <exception cref="RegistryException">TooLarge, BadRequest for another length than stated, ImageRejected.</exception>
+    /// <exception cref="IOException">The sender went away or the store failed.</exception>
+    public async Task<TakenBlob> TakeAsync(
+        IBlobStore store,
+        BlobKey key,
+        IUploadBody body,
+        IntakeJudge judge,
+        TimeSpan? patience,
+        CancellationToken cancellationToken)
+    {
+        await using var writer = await store.BeginAsync(key, body.Length, cancellationToken);
+        var index = new BlobIndexWriter((page, token) => writer.AppendAsync(BlobPart.Index, page, token));
+        var inspector = new FormatInspector();
+        using var pass = new UploadPass(
+            pool, writer, index, inspector, patience ?? options.Value.Uploads.ChunkPatience);
+        var summary = await pass.RunAsync(
+            body, options.Value.Limits.ImageSizeCapBytes, () => RequireAccepted(judge.Early(inspector)),
+            cancellationToken);
+        RequireAccepted(judge.Whole(summary.Inspection));
+        var diskBytes = await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, cancellationToken);
+        var root = await index.FinishAsync(cancellationToken);
+        await writer.CommitAsync(cancellationToken);
+        return new TakenBlob(summary, diskBytes, root);
+    }
+
+    /// <summary>Refuses a stated length that no image may have.</summary>
+    /// <exception cref="RegistryException">TooLarge.</exception>
+    public void RequireLength(IUploadBody body)
+    {
+        var cap = options.Value.Limits.ImageSizeCapBytes;
+        if (body.Length > cap)
+        {
+            throw new RegistryException(ErrorCode.TooLarge, $"The image is larger than the maximum of {cap} bytes.");
+        }
+    }
+
+    /// <summary>Refuses bytes for a reason.</summary>
+    /// <exception cref="RegistryException">ImageRejected, unless there is none.</exception>
+    public static void RequireAccepted(InspectionFailure? refusal)
+    {
+        if (refusal is not null)
+        {
+            throw new RegistryException(ErrorCode.ImageRejected, refusal.Message, FormatErrors.Code(refusal.Error));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+using System.IO.Pipelines;
+using Registry.Api.ImageData;
+using Registry.Api.Provisioning;
+using Registry.Engine.Convert;
+using Registry.Engine.Qcow2;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Import;
+
+/// <summary>A stored disk as the body of a raw or qcow2 file that is never on this machine's disk.</summary>
+internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
+{
+    /// <summary>16 TiB: laying a qcow2 file out takes a bit of memory for each of its clusters.</summary>
+    private const long QcowSizeMax = 16L << 40;
+
+    private const int AheadBytes = 4 << 20;
+
+    private readonly Pipe _pipe = new(
+        new PipeOptions(pauseWriterThreshold: AheadBytes, resumeWriterThreshold: AheadBytes / 2));
+
+    private readonly CancellationTokenSource _stop = new();
+    private readonly StoredDisk _disk;
+    private readonly QcowLayout? _layout;
+    private readonly Action<long> _progress;
+    private readonly Stream _bytes;
+    private Task? _producing;
+    private long _produced;
+
+    private ConvertedBody(StoredDisk disk, QcowLayout? layout, Action<long> progress)
+    {
+        (_disk, _layout, _progress) = (disk, layout, progress);
+        _bytes = _pipe.Reader.AsStream();
+    }
+
+    /// <inheritdoc/>
+    public long? Length => _layout?.Length ?? _disk.Disk.VirtualSize;
+
+    /// <summary>Plans a conversion.</summary>
+    /// <param name="disk">The disk, which the body disposes.</param>
+    /// <param name="format">qcow2 or raw.</param>
+    /// <param name="progress">Hears how many bytes of the new file are done.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it.</exception>
+    public static async Task<ConvertedBody> OpenAsync(
+        StoredDisk disk, string format, Action<long> progress, CancellationToken cancellationToken)
+    {
+        if (format == "raw")
+        {
+            return new ConvertedBody(disk, layout: null, progress);
+        }
+
+        if (disk.Disk.VirtualSize > QcowSizeMax)
+        {
+            throw new RegistryException(
+                ErrorCode.ImageRejected, $"A disk of more than {QcowSizeMax} bytes is not converted.", "size_too_large");
+        }
+
+        var layout = await QcowLayout.ForAsync(
+            disk.Disk, disk.Disk.VirtualSize, QcowShape.Default, cancellationToken);
+        return new ConvertedBody(disk, layout, progress);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<int> FillAsync(Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        _producing ??= ProduceAsync(_stop.Token);
+        var filled = await _bytes.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken);
+        _progress(_produced += filled);
+        return filled;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _bytes.DisposeAsync();
+        if (_producing is not null)
+        {
+            await _producing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        _stop.Dispose();
+        await _disk.DisposeAsync();
+    }
+
+    // What fails here fails the reader.
+    private async Task ProduceAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var length = Length!.Value;
+            await (_layout is null
+                ? DiskBody.WriteRawAsync(
+                    _disk.Disk, length, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken)
+                : DiskBody.WriteQcowAsync(
+                    _disk.Disk, _layout, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken));
+            await _pipe.Writer.CompleteAsync();
+        }
+        catch (Exception e)
+        {
+            await _pipe.Writer.CompleteAsync(e);
+        }
+    }
+
+    private async ValueTask EmitAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
+    {
+        var result = await _pipe.Writer.WriteAsync(bytes, cancellationToken);
+        if (result.IsCompleted)
+        {
+            throw new OperationCanceledException("Nobody reads any more.");
+        }
+    }
+}

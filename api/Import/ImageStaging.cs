@@ -1,0 +1,140 @@
+using Microsoft.Extensions.Options;
+using Registry.Api.ImageData;
+using Registry.Api.Jobs;
+using Registry.Api.Stores;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Import;
+
+/// <summary>Where staged bytes go, and for whom.</summary>
+/// <param name="ImageId">The image.</param>
+/// <param name="IsJob">Whether the image's import stages them, and not a client.</param>
+/// <param name="Store">The store.</param>
+/// <param name="Form">What has been done to them: see <see cref="StagedForm"/>.</param>
+internal sealed record StagingTarget(string ImageId, bool IsJob, IBlobStore Store, string Form);
+
+/// <summary>Takes bytes that are to be imported into a store: an upload in all but that the image does not become active.
+/// Nothing of it is on this machine, so any replica can go on from there.</summary>
+internal sealed partial class ImageStaging(
+    StagingLedger staging,
+    UploadLedger ledger,
+    StorageQuota quota,
+    BlobIntake intake,
+    StoreSet stores,
+    TimeProvider clock,
+    IOptions<RegistryOptions> options,
+    ILogger<ImageStaging> logger)
+{
+    /// <summary>Takes bytes to their end.</summary>
+    /// <param name="target">Where they go.</param>
+    /// <param name="body">The bytes.</param>
+    /// <param name="judge">What is refused.</param>
+    /// <param name="cancellationToken">Fires when the client goes away, or the job is not this process's any
+    /// more.</param>
+    /// <exception cref="RegistryException">Refused, or fenced: see <see cref="StagingLedger.BeginAsync"/> and
+    /// <see cref="BlobIntake.TakeAsync"/>.</exception>
+    /// <exception cref="IOException">The sender went away or the store failed.</exception>
+    public async Task<StagedBlob> TakeAsync(
+        StagingTarget target, IUploadBody body, IntakeJudge judge, CancellationToken cancellationToken)
+    {
+        intake.RequireLength(body);
+        var intent = await staging.BeginAsync(
+            target.ImageId, target.IsJob, target.Store.Id, ImageUploads.Owner, options.Value.Uploads.Lease, body.Length,
+            cancellationToken);
+        try
+        {
+            body = quota.IsLimited && body.Length is null ? new ReservingBody(body, ledger, intent) : body;
+            return await TakeAsync(target, intent, body, judge, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            await AbandonAsync(intent, e);
+            throw;
+        }
+    }
+
+    /// <summary>Removes a blob that nothing refers to any more; what cannot be removed is left to the reaper.</summary>
+    public async Task RemoveAsync(string storeId, BlobKey key)
+    {
+        try
+        {
+            await stores.Get(storeId).DeleteAsync(key, CancellationToken.None);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
+        {
+            Log.LeftToReaper(logger, key.ImageId, storeId, e);
+        }
+    }
+
+    private async Task<StagedBlob> TakeAsync(
+        StagingTarget target,
+        UploadIntent intent,
+        IUploadBody body,
+        IntakeJudge judge,
+        CancellationToken cancellationToken)
+    {
+        var duration = options.Value.Uploads.Lease;
+        await using var lease = new HeldLease(
+            token => ledger.RenewAsync(intent, duration, token), duration, clock, cancellationToken);
+        TakenBlob taken;
+        try
+        {
+            TimeSpan? patience = target.IsJob ? options.Value.Outbound.Deadline : null;
+            taken = await intake.TakeAsync(target.Store, intent.Key, body, judge, patience, lease.Token);
+        }
+        catch (OperationCanceledException) when (lease.IsLost && !cancellationToken.IsCancellationRequested)
+        {
+            throw Over(target.ImageId);
+        }
+
+        var (summary, diskBytes, root) = taken;
+        var staged = new StagedBlob(
+            intent.ImageId, intent.Generation, intent.StoreId, summary.Length, root.IndexLength,
+            root.IndexDigest.ToArray(), summary.Md5, "sha512", summary.Sha512, diskBytes, target.Form,
+            StagedForm.Write(summary.Inspection));
+
+        // From here on a cancelled caller changes nothing: the bytes are durable, the transaction decides.
+        var (outcome, replaced) = await staging.CommitAsync(intent, staged, CancellationToken.None);
+        if (outcome == CommitOutcome.Fenced)
+        {
+            await RemoveAsync(intent.StoreId, intent.Key);
+            throw Over(target.ImageId);
+        }
+
+        if (replaced is not null)
+        {
+            await RemoveAsync(replaced.StoreId, replaced.Key);
+        }
+
+        return staged;
+    }
+
+    private async Task AbandonAsync(UploadIntent intent, Exception cause)
+    {
+        var (code, reason, _) = UploadFailure.Of(cause);
+        try
+        {
+            await ledger.AbandonAsync(intent, code, reason, CancellationToken.None);
+        }
+        catch (Exception e)
+        {
+            Log.NotAbandoned(logger, intent.ImageId, intent.Generation, e); // the lease runs out and the reaper does it
+        }
+    }
+
+    private static RegistryException Over(string imageId) => new(
+        ErrorCode.Gone, $"Image {imageId} was deleted meanwhile, or somebody else has taken over.", "staging_over");
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning,
+            "staged bytes of image {ImageId} in store {StoreId} are left to the reaper")]
+        public static partial void LeftToReaper(ILogger logger, string imageId, string storeId, Exception exception);
+
+        [LoggerMessage(2, LogLevel.Warning,
+            "staging of {ImageId}/{Generation}: giving up its claim failed; it expires by itself")]
+        public static partial void NotAbandoned(ILogger logger, string imageId, long generation, Exception exception);
+    }
+}

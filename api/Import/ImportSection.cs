@@ -1,0 +1,59 @@
+using Registry.Api.Images;
+using Registry.Api.Outbound;
+
+namespace Registry.Api.Import;
+
+/// <summary>Registry:Import.</summary>
+public sealed record ImportSection
+{
+    /// <summary>Methods that are offered, separated by commas, in the order in which clients are told of them.</summary>
+    public string Methods { get; init; } = "glance-direct,web-download,copy-image";
+
+    /// <summary>Whether bytes that come compressed (gzip, zstd, xz, bzip2, zip with one member) are unpacked. Never for
+    /// container_format compressed.</summary>
+    public bool Decompress { get; init; }
+
+    /// <summary>Most bytes that one compressed byte may come to, over the whole and beyond a first GiB.</summary>
+    public int ExpansionMax { get; init; } = 1000;
+
+    /// <summary>Disk format that imported disks are converted to: qcow2 or raw; empty keeps them.</summary>
+    public string ConvertTo { get; init; } = "";
+
+    /// <summary>Properties that imported images get.</summary>
+    public IReadOnlyDictionary<string, string> Inject { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Roles whose imports get no <see cref="Inject"/>, separated by commas.</summary>
+    public string InjectIgnoreRoles { get; init; } = "admin";
+
+    /// <summary>Checks the values.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        RegistryOptions.Require(
+            OutboundSection.Split(Methods).All(ImportMethods.All.Contains), "Registry:Import:Methods", Methods,
+            "of " + string.Join(", ", ImportMethods.All));
+        RegistryOptions.Require(
+            ConvertTo is "" or "qcow2" or "raw", "Registry:Import:ConvertTo", ConvertTo, "qcow2, raw or empty");
+        RegistryOptions.Require(ExpansionMax > 0, "Registry:Import:ExpansionMax", $"{ExpansionMax}", "more than 0");
+        RegistryOptions.Require(
+            Inject.Keys.All(name => name.Length is > 0 and <= 255 && !ImageAttributes.IsBase(name)
+                && !name.StartsWith("os_glance", StringComparison.Ordinal)),
+            "Registry:Import:Inject", string.Join(',', Inject.Keys), "names of custom properties");
+    }
+}
+
+/// <summary>The names of the import methods.</summary>
+public static class ImportMethods
+{
+    /// <summary>From bytes that a client staged.</summary>
+    public const string Direct = "glance-direct";
+
+    /// <summary>From a URL.</summary>
+    public const string Web = "web-download";
+
+    /// <summary>From one of the image's stores to others.</summary>
+    public const string Copy = "copy-image";
+
+    /// <summary>All methods.</summary>
+    public static IReadOnlyList<string> All { get; } = [Direct, Web, Copy];
+}

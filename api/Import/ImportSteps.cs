@@ -1,0 +1,139 @@
+using Microsoft.Extensions.Options;
+using Registry.Api.ImageData;
+using Registry.Api.Jobs;
+using Registry.Api.Metrics;
+using Registry.Api.Outbound;
+using Registry.Api.Provisioning;
+using Registry.Api.Stores;
+using Registry.Engine.Disks;
+using Registry.Engine.Inspect;
+using Registry.Storage.Blobs;
+using Registry.Storage.Domain;
+using Registry.Storage.Jobs;
+using Registry.Storage.Metadata;
+
+namespace Registry.Api.Import;
+
+/// <summary>What an import does to bytes before they are the image's: fetch, unpack, convert. Each step makes staged bytes
+/// out of those before and is done once: whoever takes a killed import over goes on after the last.</summary>
+internal sealed class ImportSteps(
+    ImageStaging staging,
+    StagingLedger ledger,
+    OutboundClient outbound,
+    StoreSet stores,
+    RegistryMetrics metrics,
+    TimeProvider clock,
+    IOptions<RegistryOptions> options)
+{
+    private readonly ImportSection _options = options.Value.Import;
+
+    /// <summary>Brings staged bytes to where they can be judged and kept.</summary>
+    /// <param name="run">The job, told how far it is.</param>
+    /// <param name="order">What it is told.</param>
+    /// <param name="image">The image, importing.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">The bytes cannot be had, or are refused.</exception>
+    /// <exception cref="IOException">A store failed.</exception>
+    public async Task<StagedBlob> RunAsync(
+        JobRun run, ImportOrder order, Image image, CancellationToken cancellationToken)
+    {
+        var staged = await ledger.FindAsync(image.Id, cancellationToken)
+            ?? await FetchAsync(run, order, image, cancellationToken);
+        staged = await UnpackAsync(run, image, staged, cancellationToken);
+        return await ConvertAsync(run, image, staged, cancellationToken);
+    }
+
+    /// <summary>The formats that staged bytes are judged under.</summary>
+    public (string Disk, string Container) FormatsOf(Image image, StagedBlob staged) =>
+        staged.Form == StagedForm.Converted
+            ? (_options.ConvertTo, "bare")
+            : (image.DiskFormat!, image.ContainerFormat!);
+
+    private bool Unpacks(Image image) => _options.Decompress && image.ContainerFormat == "bare";
+
+    private async Task<StagedBlob> FetchAsync(
+        JobRun run, ImportOrder order, Image image, CancellationToken cancellationToken)
+    {
+        if (order.Uri is null)
+        {
+            throw new RegistryException(ErrorCode.Conflict, "The staged bytes are gone.", "nothing_staged");
+        }
+
+        long? total = null;
+        using var download = await WebDownload.OpenAsync(
+            outbound, options.Value.Outbound, clock, outbound.Urls.Read(order.Uri),
+            bytes => run.Progress = new JobProgress("downloading", bytes, total), cancellationToken);
+        total = download.Length;
+        var judge = Unpacks(image)
+            ? IntakeJudge.Lenient
+            : IntakeJudge.For(image.DiskFormat!, image.ContainerFormat);
+        return await staging.TakeAsync(
+            new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), download, judge,
+            cancellationToken);
+    }
+
+    private async Task<StagedBlob> UnpackAsync(
+        JobRun run, Image image, StagedBlob staged, CancellationToken cancellationToken)
+    {
+        if (!Unpacks(image) || staged.Form != StagedForm.Received)
+        {
+            return staged;
+        }
+
+        var blob = await OpenAsync(staged, cancellationToken);
+        var head = new byte[Compression.HeadBytes];
+        var read = await blob.ReadAsync(0, head.AsMemory(0, (int)Math.Min(head.Length, blob.Length)), cancellationToken);
+        if (Compression.Find(head.AsSpan(0, read)) is not { } compression)
+        {
+            return staged;
+        }
+
+        await using var packed = new StagedStream(blob);
+        Stream unpacked;
+        try
+        {
+            unpacked = await Compression.OpenAsync(compression, packed, cancellationToken);
+        }
+        catch (Exception e) when (UnpackedBody.IsDamage(e))
+        {
+            throw UnpackedBody.Damaged(e);
+        }
+
+        await using var body = new UnpackedBody(
+            packed, unpacked, _options.ExpansionMax,
+            bytes => run.Progress = new JobProgress("unpacking", Math.Min(bytes, blob.Length), blob.Length));
+        return await staging.TakeAsync(
+            new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.Unpacked), body,
+            IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), cancellationToken);
+    }
+
+    private async Task<StagedBlob> ConvertAsync(
+        JobRun run, Image image, StagedBlob staged, CancellationToken cancellationToken)
+    {
+        var target = _options.ConvertTo;
+        if (target.Length == 0 || target == image.DiskFormat || image.ContainerFormat != "bare"
+            || staged.Form == StagedForm.Converted || staged.DataLength == 0
+            || image.DiskFormat is not ("raw" or "qcow2" or "vmdk" or "vhd" or "vhdx" or "vdi"))
+        {
+            return staged;
+        }
+
+        // Only what is what it was declared to be, and safe, is read as a disk.
+        var inspection = StagedForm.ReadInspection(staged);
+        BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat, image.ContainerFormat, inspection).Refusal);
+        var format = image.DiskFormat == "raw" ? DiskFormat.Raw : inspection.Format;
+        var disk = await StoredDisk.OpenAsync(
+            await OpenAsync(staged, cancellationToken), image.Id, format, metrics, cancellationToken);
+        long? total = null;
+        await using var body = await ConvertedBody.OpenAsync(
+            disk, target, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
+        total = body.Length;
+        return await staging.TakeAsync(
+            new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.Converted), body,
+            IntakeJudge.For(target, "bare"), cancellationToken);
+    }
+
+    private ValueTask<VerifiedBlob> OpenAsync(StagedBlob staged, CancellationToken cancellationToken) =>
+        VerifiedBlob.OpenAsync(
+            stores.Get(staged.StoreId), staged.LocationIn(staged.StoreId, clock.GetUtcNow()), cancellationToken);
+}

@@ -1,0 +1,28 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Registry.Engine.Inspect;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Import;
+
+/// <summary>What has been done to staged bytes since they came: the words of <see cref="StagedBlob.Form"/>.</summary>
+internal static class StagedForm
+{
+    /// <summary>Nothing: they are what the client sent or the URL answered.</summary>
+    public const string Received = "received";
+
+    /// <summary>They were unpacked.</summary>
+    public const string Unpacked = "unpacked";
+
+    /// <summary>They were converted to another disk format.</summary>
+    public const string Converted = "converted";
+
+    private static readonly JsonSerializerOptions Words = new() { Converters = { new JsonStringEnumConverter() } };
+
+    /// <summary>Writes down what bytes were found to be.</summary>
+    public static string Write(Inspection inspection) => JsonSerializer.Serialize(inspection, Words);
+
+    /// <summary>Reads what bytes were found to be.</summary>
+    public static Inspection ReadInspection(StagedBlob staged) =>
+        JsonSerializer.Deserialize<Inspection>(staged.Inspection, Words)!;
+}

@@ -1,0 +1,99 @@
+using Registry.Storage.Blobs;
+
+namespace Registry.Api.Import;
+
+/// <summary>Staged bytes, verified, as a stream for decompressors.</summary>
+internal sealed class StagedStream(VerifiedBlob blob) : Stream
+{
+    private long _position;
+    private byte[] _end = [];
+
+    /// <summary>Bytes read so far, those read again included.</summary>
+    public long Consumed { get; private set; }
+
+    /// <summary>Reads the end of the bytes ahead: there, and only there, they can be read synchronously.</summary>
+    /// <param name="length">Bytes; cut to those that there are.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task LoadEndAsync(int length, CancellationToken cancellationToken)
+    {
+        var end = new byte[Math.Min(length, Length)];
+        await blob.ReadAsync(Length - end.Length, end, cancellationToken);
+        _end = end;
+    }
+
+    /// <inheritdoc/>
+    public override bool CanRead => true;
+
+    /// <inheritdoc/>
+    public override bool CanSeek => true;
+
+    /// <inheritdoc/>
+    public override bool CanWrite => false;
+
+    /// <inheritdoc/>
+    public override long Length => blob.Length;
+
+    /// <inheritdoc/>
+    public override long Position
+    {
+        get => _position;
+        set => Seek(value, SeekOrigin.Begin);
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        var wanted = (int)Math.Min(buffer.Length, Length - _position);
+        if (wanted <= 0)
+        {
+            return 0;
+        }
+
+        var read = await blob.ReadAsync(_position, buffer[..wanted], cancellationToken);
+        _position += read;
+        Consumed += read;
+        return read;
+    }
+
+    /// <inheritdoc/>
+    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public override long Seek(long offset, SeekOrigin origin)
+    {
+        var target = checked(offset + origin switch
+        {
+            SeekOrigin.Begin => 0,
+            SeekOrigin.Current => _position,
+            _ => Length,
+        });
+        return _position = target >= 0 ? target : throw new InvalidDataException("it points before its beginning");
+    }
+
+    /// <inheritdoc/>
+    public override int Read(byte[] buffer, int offset, int count)
+    {
+        var start = _position - (Length - _end.Length);
+        if (start < 0)
+        {
+            throw new InvalidDataException("its directory is too long");
+        }
+
+        var read = (int)Math.Min(count, _end.Length - start);
+        _end.AsSpan((int)start, read).CopyTo(buffer.AsSpan(offset));
+        _position += read;
+        return read;
+    }
+
+    /// <inheritdoc/>
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public override void Flush()
+    {
+    }
+}

@@ -1,0 +1,126 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using Microsoft.Extensions.Options;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Outbound;
+
+/// <summary>Fetches what users name, and nothing that they should not reach.</summary>
+/// <remarks>The address is judged where the connection is made, so a name cannot mean one thing when it is checked and
+/// another when it is used. Redirects are judged like the first address. No proxy, cookies or credentials of the
+/// environment are used, and nothing is decompressed.</remarks>
+public sealed class OutboundClient : IDisposable
+{
+    private static readonly TimeSpan ConnectionKept = TimeSpan.FromSeconds(30);
+
+    private readonly OutboundSection _options;
+    private readonly AddressPolicy _addresses;
+    private readonly HttpMessageInvoker _http;
+
+    /// <summary>Makes the client.</summary>
+    public OutboundClient(IOptions<RegistryOptions> options)
+    {
+        _options = options.Value.Outbound;
+        _addresses = new AddressPolicy(_options.Networks());
+        Urls = new UrlPolicy(_options, _addresses);
+        _http = new HttpMessageInvoker(new SocketsHttpHandler
+        {
+            UseProxy = false,
+            UseCookies = false,
+            AllowAutoRedirect = false,
+            AutomaticDecompression = DecompressionMethods.None,
+            ActivityHeadersPropagator = null,
+            ConnectTimeout = _options.Patience,
+            PooledConnectionIdleTimeout = ConnectionKept,
+            MaxResponseHeadersLength = 16,
+            ConnectCallback = ConnectAsync,
+        });
+    }
+
+    /// <summary>Which URLs it fetches.</summary>
+    public UrlPolicy Urls { get; }
+
+    /// <summary>Asks for what a URL names, following redirects.</summary>
+    /// <param name="url">From <see cref="UrlPolicy.Read"/>.</param>
+    /// <param name="range">The part wanted; null for all.</param>
+    /// <param name="condition">What the whole must still be for a part to make sense.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>The answer, its body not read yet; never a redirect.</returns>
+    /// <exception cref="RegistryException">BadRequest: the address, or one that it redirects to, is not allowed.</exception>
+    /// <exception cref="HttpRequestException">It cannot be reached.</exception>
+    /// <exception cref="TimeoutException">It does not answer in time.</exception>
+    public async Task<HttpResponseMessage> GetAsync(
+        Uri url, RangeHeaderValue? range, RangeConditionHeaderValue? condition, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(_options.Patience);
+        try
+        {
+            for (var redirects = 0; ; redirects++)
+            {
+                using var request = new HttpRequestMessage(HttpMethod.Get, url);
+                request.Headers.Range = range;
+                request.Headers.IfRange = condition;
+                request.Headers.TryAddWithoutValidation("User-Agent", "registry");
+                request.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
+                var response = await _http.SendAsync(request, patience.Token);
+                if (!IsRedirect(response.StatusCode))
+                {
+                    return response;
+                }
+
+                using (response)
+                {
+                    url = redirects < _options.RedirectsMax
+                        ? Urls.Follow(url, response.Headers.Location)
+                        : throw new RegistryException(
+                            ErrorCode.BadRequest, $"The download is redirected more than {redirects} times.",
+                            "too_many_redirects");
+                }
+            }
+        }
+        catch (HttpRequestException e) when (e.InnerException is RegistryException refusal)
+        {
+            throw refusal;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new TimeoutException("No answer in time.");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _http.Dispose();
+
+    private static bool IsRedirect(HttpStatusCode status) => status is HttpStatusCode.MovedPermanently
+        or HttpStatusCode.Found or HttpStatusCode.SeeOther or HttpStatusCode.TemporaryRedirect
+        or HttpStatusCode.PermanentRedirect or HttpStatusCode.MultipleChoices;
+
+    // Only the addresses that were judged are connected to: the name is not resolved again.
+    private async ValueTask<Stream> ConnectAsync(
+        SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var (host, port) = (context.DnsEndPoint.Host, context.DnsEndPoint.Port);
+        var found = IPAddress.TryParse(host, out var literal)
+            ? new[] { literal }
+            : await Dns.GetHostAddressesAsync(host, cancellationToken);
+        var allowed = found.Where(_addresses.Allows).ToArray();
+        if (allowed.Length == 0)
+        {
+            throw UrlPolicy.Refusal;
+        }
+
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(allowed, port, cancellationToken);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Globalization;
+using System.Text.Json;
+using Registry.Api.Images;
+using Registry.Api.Import;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Tasks;
+
+/// <summary>Writes tasks as the Image API shows them (spec/glance-v2.md, 5).</summary>
+internal static class TaskJson
+{
+    private const string Type = "api_image_import";
+
+    /// <summary>Glance's word for where a job is; one that waits for another attempt is under way.</summary>
+    public static string Status(Job job) => job.Status switch
+    {
+        JobStatus.Pending when job.Attempt == 0 => "pending",
+        JobStatus.Pending or JobStatus.Running => "processing",
+        JobStatus.Succeeded => "success",
+        _ => "failure",
+    };
+
+    /// <summary>Writes a task of a list, without what can be long.</summary>
+    public static void WriteStub(Utf8JsonWriter json, Job job, TimeSpan kept)
+    {
+        json.WriteStartObject();
+        WriteBase(json, job, kept);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Writes a whole task.</summary>
+    /// <param name="json">Takes it.</param>
+    /// <param name="job">The task.</param>
+    /// <param name="kept">How long an ended task can be asked for.</param>
+    public static void Write(Utf8JsonWriter json, Job job, TimeSpan kept)
+    {
+        json.WriteStartObject();
+        WriteBase(json, job, kept);
+        WriteInput(json, job);
+        json.WritePropertyName("result"u8);
+        json.WriteRawValue(job.Result ?? "null");
+        json.WriteString("message"u8, Message(job));
+        json.WriteString("image_id"u8, job.ImageId);
+        json.WriteString("request_id"u8, job.RequestId);
+        json.WriteString("user_id"u8, job.UserId);
+        json.WriteEndObject();
+    }
+
+    private static void WriteBase(Utf8JsonWriter json, Job job, TimeSpan kept)
+    {
+        json.WriteString("id"u8, job.Id);
+        json.WriteString("type"u8, Type);
+        json.WriteString("status"u8, Status(job));
+        json.WriteString("owner"u8, job.Owner);
+        json.WriteString("created_at"u8, ImageJson.Time(job.CreatedAt));
+        json.WriteString("updated_at"u8, ImageJson.Time(job.UpdatedAt));
+        if (job.EndedAt is { } ended)
+        {
+            json.WriteString("expires_at"u8, ImageJson.Time(ended + kept));
+        }
+
+        json.WriteString("self"u8, $"/v2/tasks/{job.Id:D}");
+        json.WriteString("schema"u8, "/v2/schemas/task");
+    }
+
+    private static void WriteInput(Utf8JsonWriter json, Job job)
+    {
+        var order = ImportOrder.Of(job);
+        json.WriteStartObject("input"u8);
+        json.WriteString("image_id"u8, job.ImageId);
+        json.WriteStartObject("import_req"u8);
+        json.WriteStartObject("method"u8);
+        json.WriteString("name"u8, order.Method);
+        if (order.Uri is not null)
+        {
+            json.WriteString("uri"u8, order.Uri);
+        }
+
+        json.WriteEndObject();
+        json.WriteBoolean("all_stores_must_succeed"u8, order.MustSucceed);
+        json.WriteEndObject();
+        json.WriteStartArray("backend"u8);
+        foreach (var store in order.Stores)
+        {
+            json.WriteStringValue(store);
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    // Glance tells "Task failed due to Internal Error" whatever it was; here it is the reason.
+    private static string Message(Job job) => job switch
+    {
+        { Message: { } reason } => reason,
+        { Status: JobStatus.Running, Step: { } step, Total: { } total } => string.Create(
+            CultureInfo.InvariantCulture, $"{step}: {job.Done >> 20} of {total >> 20} MiB"),
+        { Status: JobStatus.Running, Step: { } step } => string.Create(
+            CultureInfo.InvariantCulture, $"{step}: {job.Done >> 20} MiB"),
+        _ => "",
+    };
+}

@@ -1,0 +1,266 @@
+using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Domain;
+
+namespace Registry.Storage.Metadata;
+
+/// <summary>How an import ended for its image.</summary>
+public sealed record ImportOutcome
+{
+    /// <summary>What is known of the bytes.</summary>
+    public required UploadResult Result { get; init; }
+
+    /// <summary>The formats that the bytes were judged under; the image must still have them.</summary>
+    public required (string? Disk, string? Container) Judged { get; init; }
+
+    /// <summary>The stores that have the bytes now: the staging store itself, and those of <see cref="Copies"/>.</summary>
+    public required IReadOnlyList<string> StoreIds { get; init; }
+
+    /// <summary>The promises of the copies to other stores.</summary>
+    public required IReadOnlyList<UploadIntent> Copies { get; init; }
+
+    /// <summary>Properties to set on the image.</summary>
+    public required IReadOnlyDictionary<string, string> Properties { get; init; }
+}
+
+/// <summary>An image whose import is over and does not know it.</summary>
+/// <param name="ImageId">The image.</param>
+/// <param name="Code">Why, as its job says.</param>
+/// <param name="Message">The same in a sentence.</param>
+public sealed record ImportOrphan(string ImageId, string? Code, string? Message);
+
+/// <summary>Moves images into imports and out of them, each in one transaction with the job.</summary>
+/// <remarks>The protocol: <see cref="StartAsync"/> turns the image to importing and adds the job; the job stages bytes
+/// through <see cref="StagingLedger"/> and copies them under <see cref="BeginCopyAsync"/>; <see cref="CommitAsync"/> makes
+/// all of the copies the image's at once, <see cref="AbandonAsync"/> none. What a killed job leaves is garbage as soon as
+/// the next attempt or the end of the import drops its promises.</remarks>
+public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time)
+{
+    /// <summary>Starts an import.</summary>
+    /// <param name="imageId">The image.</param>
+    /// <param name="order">The job; its image and key are set here, so that an image has one import at most.</param>
+    /// <param name="prepare">Checks the image and turns it to what it is meanwhile; told whether bytes are staged.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image.
+    /// -or- <see cref="ErrorCode.Conflict"/>: it is being imported already.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.
+    /// -or- what <paramref name="prepare"/> throws.</exception>
+    public Task<Job> StartAsync(
+        string imageId, JobOrder order, Action<Image, bool, Guid> prepare, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(order);
+        ArgumentNullException.ThrowIfNull(prepare);
+        order = order with { ImageId = imageId, UniqueKey = $"{order.Kind}:{imageId}" };
+        Job? mine = null;
+        return WriteTransaction.RunAsync(
+            databases,
+            async (db, attempt) =>
+            {
+                await DatabaseDialect.LockAsync(db, imageId, cancellationToken).ConfigureAwait(false);
+                var running = await db.Jobs.AsNoTracking().FirstOrDefaultAsync(
+                    j => j.UniqueKey == order.UniqueKey && j.EndedAt == null, cancellationToken).ConfigureAwait(false);
+                if (running is not null && running.Id == mine?.Id)
+                {
+                    return running; // the attempt before went through, only its answer was lost
+                }
+
+                if (running is not null)
+                {
+                    throw new RegistryException(ErrorCode.Conflict, "Image has active task", "import_under_way");
+                }
+
+                var image = await ImageQueries.FindAsync(
+                    db, imageId, Viewer.System, tracking: true, cancellationToken).ConfigureAwait(false)
+                    ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {imageId}");
+                var staged = await StagingLedger.FindAsync(db, imageId, cancellationToken).ConfigureAwait(false);
+                mine = new Job(order, await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
+                prepare(image, staged is not null, mine.Id);
+                db.Jobs.Add(mine);
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                return mine;
+            },
+            cancellationToken);
+    }
+
+    /// <summary>Promises a copy of the staged bytes in another store. A promise of an attempt before is taken
+    /// over.</summary>
+    /// <param name="staged">The bytes.</param>
+    /// <param name="storeId">The store to copy to.</param>
+    /// <param name="owner">This process, unique among all that ever ran.</param>
+    /// <param name="lease">How long the promise stands without renewal.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: these bytes are staged no more.
+    /// -or- <see cref="ErrorCode.QuotaExceeded"/>: the project has no room for a copy.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
+    public Task<UploadIntent> BeginCopyAsync(
+        StagedBlob staged, string storeId, string owner, TimeSpan lease, CancellationToken cancellationToken)
+    {
+        var id = Guid.CreateVersion7(time.GetUtcNow());
+        return WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var image = await LoadLockedAsync(db, staged.ImageId, cancellationToken).ConfigureAwait(false);
+                var present = await StagingLedger.FindAsync(db, staged.ImageId, cancellationToken)
+                    .ConfigureAwait(false);
+                if (image?.Status != ImageStatus.Importing || present?.Key != staged.Key)
+                {
+                    throw Over(staged.ImageId);
+                }
+
+                await db.UploadIntents
+                    .Where(i => i.ImageId == staged.ImageId && i.Generation == staged.Generation && i.StoreId == storeId)
+                    .ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false);
+                await quota.FindRoomAsync(db, image.Owner, staged.DataLength, staged.DataLength, cancellationToken)
+                    .ConfigureAwait(false);
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                var intent = new UploadIntent(
+                    id, staged.ImageId, staged.Generation, storeId, owner, Timestamps.Stored(now + lease),
+                    staged.DataLength);
+                db.UploadIntents.Add(intent);
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                return intent;
+            },
+            cancellationToken);
+    }
+
+    /// <summary>Ends an import well: the image is active with the staged bytes, wherever they are.</summary>
+    /// <returns>The staged blob, where its store is none of the image's: garbage from now on; else null.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: the import is over, or somebody else has taken
+    /// over its copies. -or- <see cref="ErrorCode.Busy"/>: the image's formats were changed meanwhile; judge again.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public Task<StagedBlob?> CommitAsync(
+        StagedBlob staged, ImportOutcome outcome, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var image = await LoadLockedAsync(db, staged.ImageId, cancellationToken).ConfigureAwait(false);
+                var leftover = outcome.StoreIds.Contains(staged.StoreId) ? null : staged;
+                if (image is not null && image.Locations.Any(l => l.Generation == staged.Generation))
+                {
+                    return leftover; // an attempt before went through, only its answer was lost
+                }
+
+                var present = await StagingLedger.FindAsync(db, staged.ImageId, cancellationToken)
+                    .ConfigureAwait(false);
+                if (image?.Status != ImageStatus.Importing || present?.Key != staged.Key)
+                {
+                    throw Over(staged.ImageId);
+                }
+
+                if ((image.DiskFormat, image.ContainerFormat) != outcome.Judged)
+                {
+                    throw new RegistryException(
+                        ErrorCode.Busy, "The image's formats were changed during the import.", "formats_changed");
+                }
+
+                var ids = outcome.Copies.Select(copy => copy.Id).ToArray();
+                var held = await db.UploadIntents.CountAsync(i => ids.Contains(i.Id), cancellationToken)
+                    .ConfigureAwait(false);
+                if (held != ids.Length)
+                {
+                    throw Over(staged.ImageId);
+                }
+
+                var now = time.GetUtcNow();
+                image.Activate(outcome.Result, now);
+                foreach (var storeId in outcome.StoreIds)
+                {
+                    image.AddLocation(staged.LocationIn(storeId, now));
+                }
+
+                await EndAsync(db, image, outcome.Properties, cancellationToken).ConfigureAwait(false);
+                return leftover;
+            },
+            cancellationToken);
+
+    /// <summary>Ends an import badly: the image is queued as if it had not been, but for the reason. Doing it twice, or too
+    /// late, is no error.</summary>
+    /// <param name="imageId">The image.</param>
+    /// <param name="jobId">The import; one whose job is another is left alone. Empty for one without a job.</param>
+    /// <param name="kind">The kind of imports' jobs.</param>
+    /// <param name="code">A stable word, shown to the owner.</param>
+    /// <param name="reason">A sentence, shown to the owner.</param>
+    /// <param name="properties">Properties to set on the image.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>The bytes that were staged, garbage from now on; null when there were none.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.
+    /// </exception>
+    public Task<StagedBlob?> AbandonAsync(
+        string imageId,
+        Guid jobId,
+        string kind,
+        string code,
+        string reason,
+        IReadOnlyDictionary<string, string> properties,
+        CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var image = await LoadLockedAsync(db, imageId, cancellationToken).ConfigureAwait(false);
+                var isOther = await db.Jobs.AnyAsync(
+                    j => j.ImageId == imageId && j.Kind == kind && j.Id != jobId && j.EndedAt == null,
+                    cancellationToken).ConfigureAwait(false);
+                if (image?.Status != ImageStatus.Importing || isOther)
+                {
+                    return null;
+                }
+
+                var staged = await StagingLedger.FindAsync(db, imageId, cancellationToken).ConfigureAwait(false);
+                image.AbandonUpload(code, reason, time.GetUtcNow());
+                await EndAsync(db, image, properties, cancellationToken).ConfigureAwait(false);
+                return staged;
+            },
+            cancellationToken);
+
+    /// <summary>Imports that ended without anybody telling their image: cancelled while nobody had them, or given up
+    /// because the servers that worked on them went away, each time.</summary>
+    /// <param name="kind">The kind of their jobs.</param>
+    /// <param name="cancellationToken">Cancels the look-up.</param>
+    public async Task<IReadOnlyList<ImportOrphan>> FindOrphansAsync(string kind, CancellationToken cancellationToken)
+    {
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using var disposal = db.ConfigureAwait(false);
+        return await db.Images.AsNoTracking()
+            .Where(i => i.Status == ImageStatus.Importing
+                && !db.Jobs.Any(j => j.ImageId == i.Id && j.Kind == kind && j.EndedAt == null))
+            .Select(i => new ImportOrphan(
+                i.Id,
+                db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
+                    .Select(j => j.FailureCode).FirstOrDefault(),
+                db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
+                    .Select(j => j.Message).FirstOrDefault()))
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async Task EndAsync(
+        RegistryDb db,
+        Image image,
+        IReadOnlyDictionary<string, string> properties,
+        CancellationToken cancellationToken)
+    {
+        foreach (var (name, value) in properties)
+        {
+            image.SetProperty(name, value);
+        }
+
+        image.RemoveProperty(ImportProperties.Task);
+        await db.StagedBlobs.Where(s => s.ImageId == image.Id).ExecuteDeleteAsync(cancellationToken)
+            .ConfigureAwait(false);
+        await db.UploadIntents.Where(i => i.ImageId == image.Id).ExecuteDeleteAsync(cancellationToken)
+            .ConfigureAwait(false);
+        await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async Task<Image?> LoadLockedAsync(
+        RegistryDb db, string imageId, CancellationToken cancellationToken)
+    {
+        await DatabaseDialect.LockAsync(db, imageId, cancellationToken).ConfigureAwait(false);
+        return await ImageQueries.FindAsync(db, imageId, Viewer.System, tracking: true, cancellationToken)
+            .ConfigureAwait(false);
+    }
+
+    private static RegistryException Over(string imageId) =>
+        new(ErrorCode.Fenced, $"The import of image {imageId} is over, or another server has taken it over.");
+}
