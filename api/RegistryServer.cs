@@ -149,6 +149,7 @@ public static class RegistryServer
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
         services.AddSingleton<StoredDisks>();
+        services.AddSingleton<ReadShares>();
         services.AddSingleton<JobSignal>();
         services.AddSingleton<JobCommands>();
         services.AddSingleton<IJobHandler, ReapJob>();

@@ -72,7 +72,12 @@ public static class ErrorBody
     private static void TakeBackBodyHeaders(HttpResponse response)
     {
         response.ContentLength = null;
-        response.Headers.Remove("Content-Range");
+        response.Headers.Remove("ETag");
+        if (response.StatusCode != StatusCodes.Status416RangeNotSatisfiable)
+        {
+            response.Headers.Remove("Content-Range"); // there it tells the length
+        }
+
         response.Headers.Remove("Content-MD5");
         response.Headers.Remove("Content-Disposition");
         response.Headers.Remove("Accept-Ranges");

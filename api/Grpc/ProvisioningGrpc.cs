@@ -11,7 +11,7 @@ using Registry.Protos.V1;
 namespace Registry.Api.Grpc;
 
 /// <summary>registry.v1.Provisioning.</summary>
-internal sealed class ProvisioningGrpc(StoredDisks disks, RegistryMetrics metrics)
+internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, RegistryMetrics metrics)
     : Protos.V1.Provisioning.ProvisioningBase
 {
     private const int ExtentsPerMessage = 4096;
@@ -56,12 +56,7 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, RegistryMetrics metric
         await using var stored = await disks.OpenAsync(
             Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
         var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
-        var totals = default(AllocationTotals);
-        await foreach (var extent in stored.Disk.MapAsync(0, stored.Disk.VirtualSize, cancellation))
-        {
-            totals = totals.With(extent);
-        }
-
+        var plan = await DiskSteps.PlanAsync(stored.Disk, request.Start, request.Length, cancellation);
         await responseStream.WriteAsync(
             new DiskResponse
             {
@@ -69,19 +64,29 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, RegistryMetrics metric
                 {
                     Info = Info(stored.Disk),
                     Size = size,
-                    Allocated = totals.AllocatedBytes,
-                    Stored = totals.StoredBytes,
+                    Allocated = plan.Totals.AllocatedBytes,
+                    Stored = plan.Totals.StoredBytes,
+                    AllocatedInRange = plan.AllocatedInRange,
                 },
             },
             cancellation);
-        long sent = 0;
-        await foreach (var piece in DiskReader.ReadAsync(stored.Disk, DiskReadOptions.Default, cancellation))
+        using var share = shares.Join();
+        var (from, sent) = (request.Start, 0L);
+        foreach (var end in plan.Ends)
         {
-            using (piece)
+            var step = share.Options with { Start = from, Length = end - from };
+            await foreach (var piece in DiskReader.ReadAsync(stored.Disk, step, cancellation))
             {
-                await SendAsync(piece, responseStream, cancellation);
-                sent += piece.Length;
+                using (piece)
+                {
+                    await SendAsync(piece, responseStream, cancellation);
+                    sent += piece.Length;
+                }
             }
+
+            from = end;
+            var checkpoint = new DiskCheckpoint { Offset = end };
+            await responseStream.WriteAsync(new DiskResponse { Checkpoint = checkpoint }, cancellation);
         }
 
         metrics.Provisioned(sent);

@@ -1,63 +1,97 @@
+using Microsoft.Net.Http.Headers;
 using Registry.Api.Auth;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Metrics;
 using Registry.Engine.Convert;
-using Registry.Engine.Qcow2;
+using Registry.Engine.Disks;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Provisioning;
 
-/// <summary>GET /registry/v1/images/{id}/disk?format=raw|qcow2&amp;size=: the image's disk as a file that exists
-/// nowhere, with an exact length and any range of it.</summary>
+/// <summary>/registry/v1/images/{id}/disk?format=raw|qcow2&amp;size=&amp;compat=&amp;cluster_size=: the image's disk as
+/// a file that exists nowhere, with an exact length, a strong entity tag and any range of it.</summary>
 internal static class DiskEndpoints
 {
-    /// <summary>16 TiB: laying a view out takes a bit of memory for each of its clusters.</summary>
-    private const long QcowSizeMax = 16L << 40;
-
     /// <summary>Lists the routes.</summary>
     public static void MapDisks(this IEndpointRouteBuilder v1) =>
-        v1.MapGet("/images/{id}/disk", ReadAsync).AddEndpointFilter(RequestBody.Refuse);
+        v1.MapMethods("/images/{id}/disk", [HttpMethods.Get, HttpMethods.Head], ReadAsync)
+            .AddEndpointFilter(RequestBody.Refuse);
 
+    // 1. Which file is it? 2. Has the client got it already? 3. Lay it out: the length is known. 4. Send.
     private static async Task ReadAsync(
-        HttpContext context, string id, string? format, string? size, StoredDisks disks, RegistryMetrics metrics)
+        HttpContext context, string id, StoredDisks disks, ReadShares shares, RegistryMetrics metrics)
     {
         var cancellation = context.RequestAborted;
+        var view = DiskView.Read(context.Request.Query);
         await using var stored = await disks.OpenAsync(Caller.Of(context), id, cancellation);
-        var bytes = stored.SizeFor(Size(size));
-        if (format == "qcow2" && bytes > QcowSizeMax)
+        var size = stored.SizeFor(view.Size);
+        view.Require(size);
+        var tag = new EntityTagHeaderValue(view.Tag(stored.Image, size));
+        if (IsKnown(context.Request, tag))
         {
-            throw new RegistryException(
-                ErrorCode.BadRequest, $"A qcow2 view may describe at most {QcowSizeMax} bytes.", "size_too_large");
+            context.Response.Headers.ETag = tag.ToString();
+            context.Response.StatusCode = StatusCodes.Status304NotModified;
+            return;
         }
 
-        var layout = format switch
-        {
-            null or "raw" => null,
-            "qcow2" => await QcowLayout.ForAsync(stored.Disk, bytes, QcowShape.Default, cancellation),
-            _ => throw ImageRules.Bad($"'{ImageRules.Shown(format)}' is no format of a disk; it must be raw or qcow2."),
-        };
-        var range = ByteRange.Read(context.Request.Headers.Range, null, layout?.Length ?? bytes);
+        var layout = await LayoutAsync(stored.Disk, view, size, cancellation);
+        var range = Range(context, tag, layout?.Length ?? size);
         range.WriteHeaders(context.Response);
+        context.Response.Headers.ETag = tag.ToString();
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            return;
+        }
+
+        using var share = shares.Join();
         var body = context.Response.Body;
         ValueTask SendAsync(ReadOnlyMemory<byte> chunk, CancellationToken token) => body.WriteAsync(chunk, token);
         await (layout is null
             ? DiskBody.WriteRawAsync(
-                stored.Disk, bytes, range.Offset, range.Length, DiskReadOptions.Default, SendAsync, cancellation)
+                stored.Disk, size, range.Offset, range.Length, share.Options, SendAsync, cancellation)
             : DiskBody.WriteQcowAsync(
-                stored.Disk, layout, range.Offset, range.Length, DiskReadOptions.Default, SendAsync, cancellation));
+                stored.Disk, layout, range.Offset, range.Length, share.Options, SendAsync, cancellation));
         metrics.Provisioned(range.Length);
     }
 
-    private static long? Size(string? text)
+    private static async ValueTask<QcowLayout?> LayoutAsync(
+        DiskImage disk, DiskView view, long size, CancellationToken cancellationToken)
     {
         try
         {
-            return text is null ? null : Sizes.Parse(text);
+            return view.Shape is null ? null : await QcowLayout.ForAsync(disk, size, view.Shape, cancellationToken);
         }
-        catch (FormatException e)
+        catch (DiskOperationException e)
         {
             throw ImageRules.Bad(e.Message);
+        }
+    }
+
+    /// <summary>Whether If-None-Match names the view: the comparison is the weak one (RFC 9110, 13.1.2).</summary>
+    private static bool IsKnown(HttpRequest request, EntityTagHeaderValue tag) =>
+        request.Headers.IfNoneMatch.Count > 0
+        && EntityTagHeaderValue.TryParseList(request.Headers.IfNoneMatch, out var known)
+        && known.Any(one => one.Equals(EntityTagHeaderValue.Any) || one.Compare(tag, useStrongComparison: false));
+
+    /// <summary>The part asked for. A range under If-Range counts only while the view is the one the client began with;
+    /// views have no date, so a date never matches (RFC 9110, 13.1.5). HEAD knows no ranges.</summary>
+    private static ByteRange Range(HttpContext context, EntityTagHeaderValue tag, long length)
+    {
+        var headers = context.Request.Headers;
+        string? condition = headers.IfRange;
+        var isWanted = HttpMethods.IsGet(context.Request.Method)
+            && (condition is null
+                || (EntityTagHeaderValue.TryParse(condition, out var begun)
+                    && begun.Compare(tag, useStrongComparison: true)));
+        try
+        {
+            return ByteRange.Read(isWanted ? headers.Range : default(string?), null, length);
+        }
+        catch (RegistryException e) when (e.Code == ErrorCode.RangeNotSatisfiable)
+        {
+            context.Response.Headers.ContentRange = $"bytes */{length}";
+            throw;
         }
     }
 }

@@ -18,8 +18,11 @@ internal sealed class StoredDisk : IAsyncDisposable
 {
     private readonly RegistryMetrics _metrics;
 
-    private StoredDisk(StoredBlob blob, DiskImage disk, RegistryMetrics metrics) =>
-        (Blob, Disk, _metrics) = (blob, disk, metrics);
+    private StoredDisk(Image image, StoredBlob blob, DiskImage disk, RegistryMetrics metrics) =>
+        (Image, Blob, Disk, _metrics) = (image, blob, disk, metrics);
+
+    /// <summary>What the registry knows of the image.</summary>
+    public Image Image { get; }
 
     /// <summary>The stored bytes, verified.</summary>
     public StoredBlob Blob { get; }
@@ -48,7 +51,7 @@ internal sealed class StoredDisk : IAsyncDisposable
             var disk = blob.MapLength > 0 && format != DiskFormat.Raw
                 ? (DiskImage)await MappedImage.OpenAsync(new BlobMapSource(blob), source, cancellationToken)
                 : await DiskImages.OpenAsync(source, format, DiskOpenOptions.Strict, cancellationToken);
-            return new StoredDisk(blob, disk, metrics);
+            return new StoredDisk(image, blob, disk, metrics);
         }
         catch (ImageFormatException e)
         {

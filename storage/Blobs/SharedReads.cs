@@ -27,18 +27,26 @@ internal sealed class SharedReads<TKey, TValue>(int capacity)
                     : known.Value.Read.WaitAsync(cancellationToken);
             }
 
-            source = new TaskCompletionSource<TValue>(TaskCreationOptions.RunContinuationsAsynchronously);
-            _byKey.Add(key, _lastUsedFirst.AddFirst((key, source.Task)));
-            if (_byKey.Count > capacity)
-            {
-                _byKey.Remove(_lastUsedFirst.Last!.Value.Key);
-                _lastUsedFirst.RemoveLast();
-            }
+            source = Add(key);
         }
 
         _ = RunAsync(key, read, source);
         return source.Task.WaitAsync(cancellationToken);
     }
+
+    /// <summary>Takes over a read that nobody has done or is at: who asks meanwhile waits for the caller, who must end
+    /// the claim.</summary>
+    /// <returns>Null when it is there, or somebody is at it.</returns>
+    public Claim? TryClaim(TKey key)
+    {
+        lock (_lock)
+        {
+            return _byKey.ContainsKey(key) ? null : new Claim(this, key, Add(key));
+        }
+    }
+
+    /// <summary>Keeps a result that came along with another, unless it is there.</summary>
+    public void Keep(TKey key, TValue value) => TryClaim(key)?.Complete(value);
 
     /// <summary>Forgets a result: the next who asks reads anew.</summary>
     public void Drop(TKey key)
@@ -50,6 +58,19 @@ internal sealed class SharedReads<TKey, TValue>(int capacity)
                 _lastUsedFirst.Remove(known);
             }
         }
+    }
+
+    private TaskCompletionSource<TValue> Add(TKey key)
+    {
+        var source = new TaskCompletionSource<TValue>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _byKey.Add(key, _lastUsedFirst.AddFirst((key, source.Task)));
+        if (_byKey.Count > capacity)
+        {
+            _byKey.Remove(_lastUsedFirst.Last!.Value.Key);
+            _lastUsedFirst.RemoveLast();
+        }
+
+        return source;
     }
 
     private async Task RunAsync(TKey key, Func<TKey, Task<TValue>> read, TaskCompletionSource<TValue> source)
@@ -76,6 +97,27 @@ internal sealed class SharedReads<TKey, TValue>(int capacity)
                 _byKey.Remove(key);
                 _lastUsedFirst.Remove(known);
             }
+        }
+    }
+
+    /// <summary>A read that its holder does for everybody.</summary>
+    public sealed class Claim
+    {
+        private readonly SharedReads<TKey, TValue> _reads;
+        private readonly TKey _key;
+        private readonly TaskCompletionSource<TValue> _source;
+
+        internal Claim(SharedReads<TKey, TValue> reads, TKey key, TaskCompletionSource<TValue> source) =>
+            (_reads, _key, _source) = (reads, key, source);
+
+        /// <summary>Hands the result to everybody who waits.</summary>
+        public void Complete(TValue value) => _source.TrySetResult(value);
+
+        /// <summary>Gives up: who waits reads for himself.</summary>
+        public void GiveUp()
+        {
+            _reads.Forget(_key, _source.Task);
+            _source.TrySetCanceled();
         }
     }
 }

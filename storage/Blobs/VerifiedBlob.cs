@@ -11,7 +11,7 @@ public readonly record struct BlobRun(long Length, bool IsZero);
 /// <summary>A stored blob whose every byte is checked, before it is handed out, against digests taken at the
 /// upload.</summary>
 /// <remarks>Reads are positional and may run in parallel. Pieces of 4 KiB that are known to be zero are never read.
-/// Keeps at most 16 blocks of 64 KiB and 3.2 MiB of index.</remarks>
+/// Keeps at most 16 blocks of 64 KiB and 6.4 MiB of index.</remarks>
 public sealed partial class VerifiedBlob
 {
     private const int EdgesKept = 16;
@@ -43,7 +43,7 @@ public sealed partial class VerifiedBlob
     /// <summary>Bytes of index read from the store so far.</summary>
     public long IndexBytesRead => Volatile.Read(ref _counters.Index);
 
-    /// <summary>Opens a blob: reads the last 68 bytes of its index.</summary>
+    /// <summary>Opens a blob: reads the last 64 KiB of its index, of a small one all.</summary>
     /// <exception cref="BlobNotFoundException">It is not in the store.</exception>
     /// <exception cref="BlobCorruptException">Its index is damaged.</exception>
     /// <exception cref="IOException">The store failed.</exception>

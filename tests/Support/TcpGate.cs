@@ -5,7 +5,8 @@ using System.Text;
 
 namespace Registry.Support;
 
-/// <summary>Passes connections on to a server, until it is told to be down, or to do worse.</summary>
+/// <summary>Passes connections on to a server and counts what passes, until it is told to be down, or to do
+/// worse.</summary>
 public sealed class TcpGate : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<Socket, bool> _open = [];
@@ -15,6 +16,8 @@ public sealed class TcpGate : IAsyncDisposable
     private volatile bool _isDown;
     private volatile GateFault? _fault;
     private int _timesLeft;
+    private long _requests;
+    private long _bytes;
 
     /// <summary>Opens a gate to a server.</summary>
     public TcpGate(Uri server)
@@ -27,6 +30,12 @@ public sealed class TcpGate : IAsyncDisposable
 
     /// <summary>The gate's own address.</summary>
     public Uri Address => new($"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}");
+
+    /// <summary>HTTP requests without a body that passed so far.</summary>
+    public long Requests => Volatile.Read(ref _requests);
+
+    /// <summary>Bytes that the server has sent so far, headers and all.</summary>
+    public long BytesReceived => Volatile.Read(ref _bytes);
 
     /// <summary>Cuts all connections, and every new one.</summary>
     public void Down()
@@ -105,8 +114,9 @@ public sealed class TcpGate : IAsyncDisposable
         {
             await server.ConnectAsync(_server.Host, _server.Port).ConfigureAwait(false);
             var answers = new Answers();
+            var count = CountRequests();
             await Task.WhenAny(
-                CopyAsync(client, server, bytes => Asked(bytes, answers)),
+                CopyAsync(client, server, bytes => Asked(bytes, answers, count)),
                 CopyAsync(server, client, bytes => Harmed(bytes, answers))).ConfigureAwait(false);
         }
         catch (Exception cut) when (cut is SocketException or ObjectDisposedException)
@@ -143,8 +153,27 @@ public sealed class TcpGate : IAsyncDisposable
 
     private bool Happens() => Interlocked.Decrement(ref _timesLeft) >= 0;
 
-    private bool Asked(Span<byte> bytes, Answers answers)
+    // A request without a body ends with its first empty line.
+    private Action<ReadOnlySpan<byte>> CountRequests()
     {
+        var matched = 0;
+        return sent =>
+        {
+            foreach (var one in sent)
+            {
+                matched = one == "\r\n\r\n"[matched] ? matched + 1 : one == '\r' ? 1 : 0;
+                if (matched == 4)
+                {
+                    Interlocked.Increment(ref _requests);
+                    matched = 0;
+                }
+            }
+        };
+    }
+
+    private bool Asked(Span<byte> bytes, Answers answers, Action<ReadOnlySpan<byte>> count)
+    {
+        count(bytes);
         answers.AreLost |= _fault is { LosesAnswerTo: { Length: > 0 } question }
             && bytes.IndexOf(question.Span) >= 0 && Happens();
         return true;
@@ -153,6 +182,7 @@ public sealed class TcpGate : IAsyncDisposable
     // False: cut here.
     private bool Harmed(Span<byte> bytes, Answers answers)
     {
+        Interlocked.Add(ref _bytes, bytes.Length);
         var from = answers.Length;
         answers.Length += bytes.Length;
         if (_fault is { FlipAt: { } flip } && flip >= from && flip < answers.Length && Happens())
