@@ -1,8 +1,4 @@
 using System.CommandLine;
-using Grpc.Core;
-using Registry.Engine.Bytes;
-using Registry.Engine.Convert;
-using Registry.Engine.Qcow2;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -10,135 +6,128 @@ namespace Registry.Api.Cli;
 /// <summary>registry provision: a stored image becomes a disk on this machine.</summary>
 internal static class ProvisionCommand
 {
-    /// <summary>What a provision moved, in bytes.</summary>
-    private sealed record Report(string Image, string Path, string Format, DiskStart Start, DiskEnd End, long Written);
+    private static readonly Argument<string> Name = new("IMAGE") { Description = "Id or name" };
+
+    private static readonly Option<string> To = new("--to")
+    {
+        Description = "File or block device to write",
+        Required = true,
+    };
+
+    private static readonly Option<string?> Format = new Option<string?>("--format")
+    {
+        Description = "Format of the disk: raw (the default) or qcow2",
+    }.AcceptOnlyFromAmong("raw", "qcow2");
+
+    private static readonly Option<long?> Size = new("--size")
+    {
+        Description = "Size of the disk, e.g. 12G; at least the image's virtual size",
+        CustomParser = Sizes.ParseOption,
+    };
+
+    private static readonly Option<bool> Force = new("--force")
+    {
+        Description = "Begin anew, whatever an interrupted run left",
+    };
+
+    private static readonly Option<int> Retry = new("--retry")
+    {
+        Description = "Seconds to wait for a registry that went away before giving up",
+        DefaultValueFactory = _ => 60,
+    };
+
+    private static readonly Option<bool> Thin = new("--thin")
+    {
+        Description = "Make a qcow2 overlay on a base that this host keeps in --cache",
+    };
 
     /// <summary>Makes the command.</summary>
     public static Command Create()
     {
-        var name = new Argument<string>("IMAGE") { Description = "Id or name" };
-        var to = new Option<string>("--to") { Description = "File or block device to write", Required = true };
-        var format = new Option<string>("--format")
-        {
-            Description = "Format of the disk: raw or qcow2",
-            DefaultValueFactory = _ => "raw",
-        };
-        format.AcceptOnlyFromAmong("raw", "qcow2");
-        var size = new Option<long?>("--size")
-        {
-            Description = "Size of the disk, e.g. 12G; at least the image's virtual size",
-            CustomParser = Sizes.ParseOption,
-        };
         var command = new Command("provision", """
             Make an instance's disk from a stored image, moving only what the image allocates.
 
             Zeroes are neither sent nor written; the file is sparse. Growing is part of the same pass.
               registry provision debian --to disk.raw
               registry provision debian --to disk.qcow2 --format qcow2 --size 12G
-            """) { name, to, format, size };
+              registry provision debian --to /dev/vg0/instance1
+
+            A file has its name only when it is whole. A run that was interrupted leaves its work marked as unfinished
+            (.NAME.part beside the file, or the device itself), and the same command goes on with it.
+
+              registry provision debian --to disk.qcow2 --thin --cache /var/cache/registry
+            brings the image once to each host, and makes each further disk from it in a moment, as an overlay that
+            needs the base to stay where it is. See 'registry cache --help'.
+            """) { Name, To, Format, Size, Force, Retry, Thin, CacheCommand.Directory, CacheCommand.Most };
         var output = new OutputOption(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
-            var image = await registry.FindImageAsync(parsed.GetValue(name)!, cancellationToken);
-            await using var target = TargetFile.Open(parsed.GetValue(to)!);
-            var isQcow = parsed.GetValue(format) == "qcow2";
-            var request = new ReadDiskRequest { ImageId = image.Id, Size = parsed.GetValue(size) ?? 0 };
-            using var call = registry.Provisioning.ReadDisk(
-                request, registry.Headers, cancellationToken: cancellationToken);
-            var start = await NextAsync(call, cancellationToken);
-            IDiskSink sink = isQcow
-                ? new QcowDiskSink(
-                    target.Bytes, await LayoutAsync(registry, image.Id, start.Start.Size, cancellationToken))
-                : new RawDiskSink(target.Bytes, start.Start.Size, target.IsZero);
-            var end = await ReceiveAsync(call, sink, start.Start.Allocated, cancellationToken);
-            await sink.CompleteAsync(cancellationToken);
-            target.Publish();
-            Print(
-                new Report(
-                    image.Id, parsed.GetValue(to)!, parsed.GetValue(format)!, start.Start, end, sink.BytesWritten),
-                output.IsJson(parsed));
+            var image = await registry.FindImageAsync(parsed.GetValue(Name)!, cancellationToken);
+            var report = parsed.GetValue(Thin)
+                ? await ThinAsync(registry, image, parsed, cancellationToken)
+                : await WholeAsync(registry, image, parsed, cancellationToken);
+            report.Print(output.IsJson(parsed));
             return 0;
         });
         return command;
     }
 
-    private static async Task<DiskEnd> ReceiveAsync(
-        AsyncServerStreamingCall<DiskResponse> call,
-        IDiskSink sink,
-        long allocated,
+    /// <summary>Brings an image's disk.</summary>
+    public static async Task<DiskDownload.Outcome> DownloadAsync(
+        Connection registry, Image image, string path, ProvisionMark mark, bool isForced, TimeSpan patience,
         CancellationToken cancellationToken)
     {
-        using var progress = new ProgressBar("provision", allocated);
-        while (true)
+        await using var target = await ProvisionTarget.OpenAsync(path, mark, isForced, cancellationToken);
+        var download = new DiskDownload(registry, image, target, mark.Format == "qcow2", mark.Size, patience);
+        try
         {
-            var message = await NextAsync(call, cancellationToken);
-            if (message.PartCase == DiskResponse.PartOneofCase.End)
-            {
-                return message.End;
-            }
-
-            await sink.WriteAsync(message.Data.Offset, message.Data.Data.Memory, cancellationToken);
-            progress.Add(message.Data.Data.Length);
+            return await download.RunAsync(cancellationToken);
+        }
+        catch when (target.Offset > 0)
+        {
+            await Console.Error.WriteLineAsync(
+                $"registry: {Sizes.Show(target.Offset)} of the disk are done; the same command goes on from there.");
+            throw;
         }
     }
 
-    private static async Task<DiskResponse> NextAsync(
-        AsyncServerStreamingCall<DiskResponse> call, CancellationToken cancellationToken) =>
-        await call.ResponseStream.MoveNext(cancellationToken)
-            ? call.ResponseStream.Current
-            : throw new CommandException("the registry ended the disk before it was complete.");
-
-    private static async Task<QcowLayout> LayoutAsync(
-        Connection registry, string imageId, long size, CancellationToken cancellationToken)
+    private static async Task<ProvisionReport> WholeAsync(
+        Connection registry, Image image, ParseResult parsed, CancellationToken cancellationToken)
     {
-        var options = QcowShape.Default;
-        var clusters = new ClusterSet(QcowLayout.ClusterCount(size, options.ClusterSize));
-        using var call = registry.Provisioning.GetMap(
-            new GetMapRequest { ImageId = imageId }, registry.Headers, cancellationToken: cancellationToken);
-        await foreach (var message in call.ResponseStream.ReadAllAsync(cancellationToken))
-        {
-            foreach (var extent in message.Extents.Where(
-                e => e.Kind is MapExtent.Types.Kind.Data or MapExtent.Types.Kind.Compressed))
-            {
-                clusters.AddRange(
-                    extent.Start / options.ClusterSize,
-                    ((extent.Start + extent.Length - 1) / options.ClusterSize) + 1);
-            }
-        }
-
-        clusters.Seal();
-        return new QcowLayout(size, clusters, options);
+        var path = parsed.GetValue(To)!;
+        var mark = ProvisionMark.Of(image, parsed.GetValue(Format) ?? "raw", parsed.GetValue(Size) ?? 0);
+        var outcome = await DownloadAsync(
+            registry, image, path, mark, parsed.GetValue(Force), Patience(parsed), cancellationToken);
+        return new ProvisionReport(image.Id, path, mark.Format, outcome);
     }
 
-    private static void Print(Report report, bool isJson)
+    private static async Task<ProvisionReport> ThinAsync(
+        Connection registry, Image image, ParseResult parsed, CancellationToken cancellationToken)
     {
-        if (isJson)
+        if (parsed.GetValue(Format) == "raw")
         {
-            OutputOption.WriteJson(json =>
-            {
-                json.WriteStartObject();
-                json.WriteString("image", report.Image);
-                json.WriteString("path", report.Path);
-                json.WriteString("format", report.Format);
-                json.WriteNumber("image-virtual-size", report.Start.Info.VirtualSize);
-                json.WriteNumber("virtual-size", report.Start.Size);
-                json.WriteNumber("allocated", report.Start.Allocated);
-                json.WriteNumber("stored", report.Start.Stored);
-                json.WriteNumber("read-from-store", report.End.StoreBytesRead);
-                json.WriteNumber("written", report.Written);
-                json.WriteEndObject();
-            });
-            return;
+            throw new CommandException("a thin disk is a qcow2 file.");
         }
 
-        Line("virtual size", report.Start.Size);
-        Line("allocated", report.Start.Allocated);
-        Line("stored", report.Start.Stored);
-        Line("read from store", report.End.StoreBytesRead);
-        Line("written", report.Written);
+        var (path, size) = (parsed.GetValue(To)!, 0L);
+        var cache = CacheCommand.Open(parsed);
+        DiskDownload.Outcome? outcome = null;
+        await cache.UseAsync(
+            image,
+            async file => outcome = await DownloadAsync(
+                registry, image, file, ProvisionMark.Of(image, "raw", 0), parsed.GetValue(Force), Patience(parsed),
+                cancellationToken),
+            async file => size = await ImageCache.OverlayAsync(
+                file, path, parsed.GetValue(Size), cancellationToken),
+            cancellationToken);
+        if (outcome is not null && parsed.GetValue(CacheCommand.Most) is { } most)
+        {
+            await cache.PruneAsync(most);
+        }
+
+        return new ProvisionReport(image.Id, path, "qcow2", outcome) { ThinSize = size };
     }
 
-    private static void Line(string name, long bytes) =>
-        Console.WriteLine($"{name,-16} {Sizes.Show(bytes),10} ({bytes} bytes)");
+    private static TimeSpan Patience(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(Retry));
 }

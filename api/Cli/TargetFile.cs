@@ -22,17 +22,7 @@ internal sealed class TargetFile : IAsyncDisposable
     /// <exception cref="IOException">It cannot be written.</exception>
     public static TargetFile Open(string path)
     {
-        var full = Path.GetFullPath(path);
-        if (new FileInfo(full).LinkTarget is not null)
-        {
-            full = File.ResolveLinkTarget(full, returnFinalTarget: true)!.FullName;
-        }
-
-        if (Directory.Exists(full))
-        {
-            throw new CommandException($"'{path}' is a directory.");
-        }
-
+        var full = Resolve(path);
         if (IsDevice(full))
         {
             return new TargetFile(full, null, FileBytes.OpenWrite(full));
@@ -62,6 +52,20 @@ internal sealed class TargetFile : IAsyncDisposable
         }
     }
 
-    private static bool IsDevice(string path) =>
+    /// <summary>The path of what is really written.</summary>
+    /// <exception cref="CommandException">It is a directory.</exception>
+    public static string Resolve(string path)
+    {
+        var full = Path.GetFullPath(path);
+        if (new FileInfo(full).LinkTarget is not null)
+        {
+            full = File.ResolveLinkTarget(full, returnFinalTarget: true)!.FullName;
+        }
+
+        return Directory.Exists(full) ? throw new CommandException($"'{path}' is a directory.") : full;
+    }
+
+    /// <summary>Whether a path is a block device's.</summary>
+    public static bool IsDevice(string path) =>
         File.Exists(path) && (File.GetAttributes(path) & FileAttributes.Device) != 0;
 }

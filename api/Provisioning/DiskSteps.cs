@@ -11,7 +11,7 @@ namespace Registry.Api.Provisioning;
 internal sealed record DiskSteps(AllocationTotals Totals, long AllocatedInRange, IReadOnlyList<long> Ends)
 {
     /// <summary>Content of a step: what is sent again at most after an interruption.</summary>
-    private const long StepBytes = 128 << 20;
+    private const long StepBytes = 64 << 20;
 
     /// <summary>Steps end at multiples of the largest cluster of a qcow2 file, so that none is cut.</summary>
     private const long Alignment = 2 << 20;

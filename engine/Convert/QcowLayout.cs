@@ -127,6 +127,11 @@ public sealed class QcowLayout
             : -1;
     }
 
+    /// <summary>Where the clusters before a guest byte end in the file.</summary>
+    /// <param name="guestOffset">A multiple of the cluster size, or the disk's end.</param>
+    public long HostEnd(long guestOffset) => MetadataLength
+        + (allocated.Rank(Math.Min(allocated.Clusters, ClusterCount(guestOffset, ClusterSize))) << clusterBits);
+
     /// <summary>Which guest byte a byte of the file holds. In the last cluster it may lie past the disk's
     /// end.</summary>
     /// <param name="hostOffset">File offset, <see cref="MetadataLength"/> to <see cref="Length"/> exclusive.</param>

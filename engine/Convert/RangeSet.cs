@@ -18,6 +18,21 @@ internal sealed class RangeSet
         ranges.Add((start, end));
     }
 
+    /// <summary>What of the ranges lies after an offset.</summary>
+    public RangeSet From(long offset)
+    {
+        var rest = new RangeSet();
+        foreach (var (start, end) in ranges)
+        {
+            if (end > offset)
+            {
+                rest.Add(Math.Max(start, offset), end);
+            }
+        }
+
+        return rest;
+    }
+
     /// <summary>The ranges from 0 to <paramref name="size"/> that were not added, ascending.</summary>
     public IEnumerable<(long Start, long End)> Gaps(long size)
     {
