@@ -123,7 +123,7 @@ internal sealed class ImportSteps(
         BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat, image.ContainerFormat, inspection).Refusal);
         var format = image.DiskFormat == "raw" ? DiskFormat.Raw : inspection.Format;
         var disk = await StoredDisk.OpenAsync(
-            await OpenAsync(staged, cancellationToken), image.Id, format, metrics, cancellationToken);
+            await OpenAsync(staged, cancellationToken), image, format, metrics, cancellationToken);
         long? total = null;
         await using var body = await ConvertedBody.OpenAsync(
             disk, target, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
@@ -133,7 +133,6 @@ internal sealed class ImportSteps(
             IntakeJudge.For(target, "bare"), cancellationToken);
     }
 
-    private ValueTask<VerifiedBlob> OpenAsync(StagedBlob staged, CancellationToken cancellationToken) =>
-        VerifiedBlob.OpenAsync(
-            stores.Get(staged.StoreId), staged.LocationIn(staged.StoreId, clock.GetUtcNow()), cancellationToken);
+    private ValueTask<StoredBlob> OpenAsync(StagedBlob staged, CancellationToken cancellationToken) =>
+        StoredBlob.OpenAsync(stores, [staged.LocationIn(staged.StoreId, clock.GetUtcNow())], cancellationToken);
 }

@@ -1,9 +1,9 @@
-using Registry.Storage.Blobs;
+using Registry.Api.Stores;
 
 namespace Registry.Api.Import;
 
 /// <summary>Staged bytes, verified, as a stream for decompressors.</summary>
-internal sealed class StagedStream(VerifiedBlob blob) : Stream
+internal sealed class StagedStream(StoredBlob blob) : Stream
 {
     private long _position;
     private byte[] _end = [];

@@ -36,13 +36,13 @@ internal sealed class StoredDisk : IAsyncDisposable
     {
         var format = FormatOf(image);
         return await OpenAsync(
-            await stores.OpenAsync(image, cancellationToken), image.Id, format, metrics, cancellationToken);
+            await stores.OpenAsync(image, cancellationToken), image, format, metrics, cancellationToken);
     }
 
     /// <summary>Opens the disk in a stored blob.</summary>
     /// <exception cref="RegistryException">Conflict: it cannot be read as a disk of that format.</exception>
     public static async ValueTask<StoredDisk> OpenAsync(
-        VerifiedBlob blob, string imageId, DiskFormat format, RegistryMetrics metrics,
+        StoredBlob blob, Image image, DiskFormat format, RegistryMetrics metrics,
         CancellationToken cancellationToken)
     {
         try
@@ -57,7 +57,7 @@ internal sealed class StoredDisk : IAsyncDisposable
         {
             throw new RegistryException(
                 ErrorCode.Conflict,
-                $"Image {imageId} cannot be read as a disk: {e.Message}",
+                $"Image {image.Id} cannot be read as a disk: {e.Message}",
                 FormatErrors.Code(e.Error));
         }
     }

@@ -184,7 +184,7 @@ internal sealed class BlobIndexReader
     }
 
     private BlockPage Parse(byte[] bytes, long offset) =>
-        BlockPage.TryParse(bytes) ?? throw new BlobCorruptException(_key, BlobPart.Index, offset);
+        BlockPage.TryParse(bytes) ?? throw new BlobCorruptException(_storeId, _key, BlobPart.Index, offset);
 
     private async Task<byte[]> ReadMapPageAsync(int number)
     {

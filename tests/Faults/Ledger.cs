@@ -20,6 +20,7 @@ internal sealed class Ledger : IDisposable
 {
     private readonly Lock _writing = new();
     private readonly StreamWriter _paper;
+    private volatile bool _isClosed;
 
     /// <summary>Starts a ledger.</summary>
     public Ledger(string path) => _paper = new StreamWriter(path, append: false) { AutoFlush = true };
@@ -39,11 +40,24 @@ internal sealed class Ledger : IDisposable
     /// <summary>Acknowledgements of every kind.</summary>
     public int Acknowledged => Kept.Count + Gone.Count;
 
+    /// <summary>What is acknowledged from now on does not count: the power is going.</summary>
+    public void Close() => _isClosed = true;
+
+    /// <summary>What is acknowledged from now on counts again.</summary>
+    public void Reopen() => _isClosed = false;
+
     /// <summary>An upload was acknowledged.</summary>
-    public void Keep(string id, Promise promise)
+    /// <returns>Whether it counts.</returns>
+    public bool Keep(string id, Promise promise)
     {
+        if (_isClosed)
+        {
+            return false;
+        }
+
         Write($"kept {id} {promise.Sha512} {promise.Length}");
         Kept[id] = promise;
+        return true;
     }
 
     /// <summary>A deletion is about to be asked for: from now on the image may be there or not.</summary>
@@ -56,6 +70,11 @@ internal sealed class Ledger : IDisposable
     /// <summary>A deletion was acknowledged.</summary>
     public void Lose(string id)
     {
+        if (_isClosed)
+        {
+            return;
+        }
+
         Write($"gone {id}");
         Gone[id] = true;
     }

@@ -104,8 +104,10 @@ internal sealed class Load : IDisposable
         var status = await http.UploadAsync(id, body);
         if (status == 204)
         {
-            _ledger.Keep(id, promise);
-            mine.Add(id);
+            if (_ledger.Keep(id, promise))
+            {
+                mine.Add(id);
+            }
         }
         else
         {

@@ -13,7 +13,7 @@ FaultCheck[] checks =
 const int failed = 1, cannotRun = 2, misused = 64;
 string on = "both", only = "";
 int? rounds = null;
-int seed = Random.Shared.Next();
+var seed = Random.Shared.Next();
 var (isSmoke, isHelp) = (false, args.Length == 0);
 for (var i = 0; i < args.Length; i++)
 {

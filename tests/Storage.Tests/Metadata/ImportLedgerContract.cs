@@ -150,7 +150,7 @@ public abstract class ImportLedgerContract(TestDatabases databases, DatabaseKind
         var image = await RegisterAsync();
         var staged = await StageAsync(image.Id, isJob: false);
         await StartAsync(image.Id);
-        var freed = await Database.Editor.DeleteAsync(image.Id, Viewer.System, Cancellation);
+        var freed = await Database.Editor.DeleteAsync(image.Id, Cancellation);
         Assert.Equal(staged.Key, Assert.Single(freed).Key);
         Assert.Null(await Staging.FindAsync(image.Id, Cancellation));
         var refused = await Assert.ThrowsAsync<RegistryException>(
