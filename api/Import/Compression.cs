@@ -66,10 +66,11 @@ internal static class Compression
             packed, ZipArchiveMode.Read, leaveOpen: false, entryNameEncoding: null, cancellationToken);
         if (archive.Entries is not [var entry])
         {
+            var members = archive.Entries.Count;
             await archive.DisposeAsync();
             throw new RegistryException(
                 ErrorCode.ImageRejected,
-                $"A zip file is unpacked only when it has exactly one member; this one has {archive.Entries.Count}.",
+                $"A zip file is unpacked only when it has exactly one member; this one has {members}.",
                 "zip_members");
         }
 

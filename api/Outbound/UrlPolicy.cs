@@ -44,8 +44,8 @@ public sealed class UrlPolicy(OutboundSection options, AddressPolicy addresses)
         return isWeaker ? throw Refusal : Read(target.AbsoluteUri);
     }
 
-    // Judged and used is the host in its plainest form, without a dot at the end. Names that are not ASCII even so are
-    // refused: there are digits of other widths, and what they become depends on who looks.
+    // Judged and used is the host without a dot at the end. Names that are not ASCII are refused: there are digits of
+    // other widths, and what they become depends on who looks. Others' letters are written in Punycode.
     private bool Allows(Uri url, out Uri plain)
     {
         plain = url;
@@ -55,7 +55,7 @@ public sealed class UrlPolicy(OutboundSection options, AddressPolicy addresses)
         }
 
         var host = url.IdnHost.TrimEnd('.');
-        if (host.Length == 0 || !Ascii.IsValid(host))
+        if (host.Length == 0 || !Ascii.IsValid(url.Host))
         {
             return false;
         }

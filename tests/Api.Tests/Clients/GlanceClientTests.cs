@@ -74,7 +74,7 @@ public sealed class GlanceClientTests(ClientLab lab)
 
     [Fact]
     public Task An_image_is_imported() => RunAsync(
-        new("import-info", 0, "glance-direct", "web-download"),
+        new("import-info", 0, "web-download", "copy-image"),
         new("image-create-via-import --id {uuid} --name {name} --disk-format qcow2 --container-format bare " +
             "--file {qcow2}",
             0, "{uuid}"),
@@ -83,7 +83,7 @@ public sealed class GlanceClientTests(ClientLab lab)
     [Fact]
     public Task An_image_is_staged_and_imported_step_by_step() => RunAsync(
         new("image-create --id {uuid} --name {name} --disk-format raw --container-format bare", 0, "queued"),
-        new("image-import --import-method glance-direct {uuid}", 1, "needs to be in"),
+        new("image-import --import-method glance-direct {uuid}", 1, "in status 'uploading'"),
         new("image-stage --file {raw} {uuid}"),
         new("image-show {uuid}", 0, "uploading"),
         new("image-import --import-method glance-direct {uuid}", 0, "{uuid}"),

@@ -6,7 +6,6 @@ using System.Text;
 namespace Registry.Api.Tests.ImageData;
 
 public sealed class UploadTests(RegistryApp app) : UploadContract(app), IClassFixture<RegistryApp>;
-
 public sealed class S3UploadTests(S3RegistryApp app) : UploadContract(app), IClassFixture<S3RegistryApp>;
 
 /// <summary>What an upload and a download must do, whatever keeps the bytes.</summary>
