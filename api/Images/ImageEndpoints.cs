@@ -43,10 +43,10 @@ public static class ImageEndpoints
         }
 
         json.WriteEndArray();
-        json.WriteString("first"u8, ImageListQuery.Link(context.Request, null));
+        json.WriteString("first"u8, PageLink.Of("/v2/images", context.Request, null));
         if (images.Count > 0 && images.Count == request.Limit)
         {
-            json.WriteString("next"u8, ImageListQuery.Link(context.Request, images[^1].Id));
+            json.WriteString("next"u8, PageLink.Of("/v2/images", context.Request, images[^1].Id));
         }
 
         json.WriteString("schema"u8, "/v2/schemas/images");

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Microsoft.Extensions.Primitives;
 using Registry.Protos.V1;
 using Registry.Storage.Domain;
@@ -53,25 +52,6 @@ internal static class ImageListQuery
             Sort = ImageSortQuery.Parse(request.Sort),
         },
         request.Visibility);
-
-    /// <summary>A link to the first page, or to the one after <paramref name="marker"/>: every parameter is kept,
-    /// repeated ones too.</summary>
-    public static string Link(HttpRequest request, string? marker)
-    {
-        var link = new StringBuilder("/v2/images");
-        var separator = '?';
-        foreach (var (name, values) in request.Query)
-        {
-            foreach (var value in name == "marker" ? StringValues.Empty : values)
-            {
-                link.Append(separator).Append(Uri.EscapeDataString(name))
-                    .Append('=').Append(Uri.EscapeDataString(value ?? ""));
-                separator = '&';
-            }
-        }
-
-        return marker is null ? link.ToString() : link.Append(separator).Append("marker=").Append(marker).ToString();
-    }
 
     private static ImageListRequest Filter(
         ImageListRequest request,

@@ -36,10 +36,10 @@ internal static class TaskEndpoints
         }
 
         json.WriteEndArray();
-        json.WriteString("first"u8, ImageListQuery.Link(context.Request, null));
+        json.WriteString("first"u8, PageLink.Of("/v2/tasks", context.Request, null));
         if (page.Count > 0 && page.Count == request!.Limit)
         {
-            json.WriteString("next"u8, ImageListQuery.Link(context.Request, page[^1].Id.ToString("D")));
+            json.WriteString("next"u8, PageLink.Of("/v2/tasks", context.Request, page[^1].Id.ToString("D")));
         }
 
         json.WriteString("schema"u8, "/v2/schemas/tasks");

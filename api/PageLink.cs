@@ -1,0 +1,30 @@
+using System.Text;
+using Microsoft.Extensions.Primitives;
+
+namespace Registry.Api;
+
+/// <summary>Links between the pages of a list.</summary>
+internal static class PageLink
+{
+    /// <summary>A link to the first page, or to the one after a marker: every parameter is kept, repeated ones
+    /// too.</summary>
+    /// <param name="path">The list, e.g. /v2/images.</param>
+    /// <param name="request">The request for a page of it.</param>
+    /// <param name="marker">Id of the page's last entry; null for the first page.</param>
+    public static string Of(string path, HttpRequest request, string? marker)
+    {
+        var link = new StringBuilder(path);
+        var separator = '?';
+        foreach (var (name, values) in request.Query)
+        {
+            foreach (var value in name == "marker" ? StringValues.Empty : values)
+            {
+                link.Append(separator).Append(Uri.EscapeDataString(name))
+                    .Append('=').Append(Uri.EscapeDataString(value ?? ""));
+                separator = '&';
+            }
+        }
+
+        return marker is null ? link.ToString() : link.Append(separator).Append("marker=").Append(marker).ToString();
+    }
+}
