@@ -15,6 +15,7 @@ public sealed class DatabaseMigrator(IDbContextFactory<RegistryDb> databases)
         var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
         await using var disposal = db.ConfigureAwait(false);
         db.Database.SetCommandTimeout(_statementLimit);
+        db.Database.SetCommandTimeout(0); // an index over a million images takes what it takes; so does another replica
         await db.Database.MigrateAsync(cancellationToken).ConfigureAwait(false);
         if (db.Database.IsSqlite())
         {

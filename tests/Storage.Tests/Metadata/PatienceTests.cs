@@ -4,7 +4,7 @@ using Registry.Storage.Metadata;
 
 namespace Registry.Storage.Tests.Metadata;
 
-public sealed class PatienceTests
+public sealed class PatienceTests(TestDatabases databases)
 {
     [Theory]
     [InlineData("Host=h", 3, 4)]
@@ -18,5 +18,24 @@ public sealed class PatienceTests
         using var db = new RegistryDb(builder.Options);
         var used = new NpgsqlConnectionStringBuilder(db.Database.GetConnectionString());
         Assert.Equal((connect, statement), (used.Timeout, used.CommandTimeout));
+    }
+
+    [Fact]
+    public async Task A_migration_takes_what_it_takes()
+    {
+        await using var database = await databases.CreateAsync(DatabaseKind.Postgres);
+        var hasty = new NpgsqlConnectionStringBuilder(database.Options.ConnectionString) { CommandTimeout = 1 };
+        await using var migrated = new TestDatabase(database.Options with { ConnectionString = hasty.ConnectionString });
+        await using var other = new NpgsqlConnection(database.Options.ConnectionString);
+        await other.OpenAsync(TestContext.Current.CancellationToken);
+        var transaction = await other.BeginTransactionAsync(TestContext.Current.CancellationToken);
+        await using var locking = new NpgsqlCommand("""lock table "__EFMigrationsHistory" """, other);
+        await locking.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+
+        var migrating = migrated.Get<DatabaseMigrator>().MigrateAsync(TestContext.Current.CancellationToken);
+        await Task.Delay(TimeSpan.FromSeconds(3), TestContext.Current.CancellationToken);
+        Assert.False(migrating.IsCompleted);
+        await transaction.DisposeAsync();
+        await migrating;
     }
 }
