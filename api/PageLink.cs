@@ -10,7 +10,7 @@ internal static class PageLink
     /// too.</summary>
     /// <param name="path">The list, e.g. /v2/images.</param>
     /// <param name="request">The request for a page of it.</param>
-    /// <param name="marker">Id of the page's last entry; null for the first page.</param>
+    /// <param name="marker">Id or name of the page's last entry; null for the first page.</param>
     public static string Of(string path, HttpRequest request, string? marker)
     {
         var link = new StringBuilder(path);
@@ -25,6 +25,8 @@ internal static class PageLink
             }
         }
 
-        return marker is null ? link.ToString() : link.Append(separator).Append("marker=").Append(marker).ToString();
+        return marker is null
+            ? link.ToString()
+            : link.Append(separator).Append("marker=").Append(Uri.EscapeDataString(marker)).ToString();
     }
 }

@@ -14,6 +14,7 @@ using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Jobs;
 using Registry.Api.Members;
+using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
@@ -144,6 +145,8 @@ public static class RegistryServer
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
         services.AddSingleton<MemberCommands>();
+        services.AddSingleton<MetadefCommands>();
+        services.AddSingleton<MetadefLoader>();
         services.AddSingleton<BlobIntake>();
         services.AddSingleton<UploadSlots>();
         services.AddSingleton<ImageUploads>();
@@ -234,6 +237,7 @@ public static class RegistryServer
         v2.MapTasks();
         v2.MapMembers();
         v2.MapTags();
+        v2.MapMetadefs();
         v2.MapSchemas();
         v2.MapStores();
         app.MapGrpcService<ImagesGrpc>();

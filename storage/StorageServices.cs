@@ -20,6 +20,7 @@ public static class StorageServices
         services.AddSingleton(quota);
         services.AddSingleton<DatabaseMigrator>();
         services.AddSingleton<ImageEditor>();
+        services.AddSingleton<MetadefEditor>();
         services.AddSingleton<UploadLedger>();
         services.AddSingleton<BlobReaper>();
         services.AddSingleton<BlobScrub>();

@@ -146,7 +146,9 @@ internal static class ImageListQuery
         _ => throw ImageRules.Bad($"Invalid value '{ImageRules.Shown(value)}' for {name}; it must be true or false."),
     };
 
-    private static int Limit(string value, int max)
+    /// <summary>Reads the number of entries asked for; one above the maximum means the maximum.</summary>
+    /// <exception cref="RegistryException">BadRequest.</exception>
+    public static int Limit(string value, int max)
     {
         if (value.Length == 0 || !value.All(char.IsAsciiDigit))
         {

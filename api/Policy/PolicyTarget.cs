@@ -1,4 +1,5 @@
 using Registry.Storage.Domain;
+using Registry.Storage.Domain.Metadefs;
 
 namespace Registry.Api.Policy;
 
@@ -17,6 +18,14 @@ public sealed class PolicyTarget(IReadOnlyDictionary<string, string?> attributes
     {
         ["project_id"] = projectId,
         ["owner"] = projectId,
+    });
+
+    /// <summary>A namespace of metadata definitions as Glance's rules see it.</summary>
+    public static PolicyTarget OfNamespace(MetadefNamespace definitions) => new(new Dictionary<string, string?>
+    {
+        ["project_id"] = definitions.Owner,
+        ["owner"] = definitions.Owner,
+        ["visibility"] = definitions.IsPublic ? "public" : "private",
     });
 
     /// <summary>An image as Glance's rules see it.</summary>

@@ -14,6 +14,10 @@ public static class SchemaEndpoints
         Map(v2, "members", ImageSchema.Members());
         Map(v2, "task", TaskSchema.Task());
         Map(v2, "tasks", TaskSchema.Tasks());
+        foreach (var (name, schema) in MetadefSchema.All())
+        {
+            Map(v2, $"metadefs/{name}", schema);
+        }
     }
 
     private static void Map(IEndpointRouteBuilder v2, string name, JsonObject schema)

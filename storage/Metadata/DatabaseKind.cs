@@ -92,6 +92,19 @@ internal static class DatabaseDialect
         }
     }
 
+    /// <summary>Keeps others from writing the namespace of metadata definitions until the transaction ends, and waits for
+    /// those who are.</summary>
+    /// <remarks>On SQLite a transaction is the only writer anyway.</remarks>
+    public static async Task LockNamespaceAsync(RegistryDb db, string name, CancellationToken cancellationToken)
+    {
+        if (!db.Database.IsSqlite())
+        {
+            await db.Database.ExecuteSqlAsync(
+                $"select 1 from metadef_namespaces where name = {name} for update", cancellationToken)
+                .ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Keeps others from promising room of a project's quota until the transaction ends.</summary>
     /// <remarks>On SQLite a transaction is the only writer anyway. Taken after an image's lock, never before.</remarks>
     public static async Task LockProjectAsync(RegistryDb db, string projectId, CancellationToken cancellationToken)

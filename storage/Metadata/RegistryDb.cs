@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.ChangeTracking;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 using Registry.Storage.Domain;
+using Registry.Storage.Domain.Metadefs;
 
 namespace Registry.Storage.Metadata;
 
@@ -36,6 +37,12 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
 
     /// <summary>Work that outlives requests.</summary>
     public DbSet<Job> Jobs => Set<Job>();
+
+    /// <summary>Namespaces of metadata definitions.</summary>
+    public DbSet<MetadefNamespace> MetadefNamespaces => Set<MetadefNamespace>();
+
+    /// <summary>Types of resources that metadata definitions are for.</summary>
+    public DbSet<MetadefResourceType> MetadefResourceTypes => Set<MetadefResourceType>();
 
     /// <inheritdoc/>
     public override int SaveChanges(bool acceptAllChangesOnSuccess) =>

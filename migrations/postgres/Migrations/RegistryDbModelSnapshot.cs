@@ -499,6 +499,223 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.ToTable("jobs", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Prefix")
+                        .HasColumnType("text")
+                        .HasColumnName("prefix")
+                        .UseCollation("C");
+
+                    b.Property<string>("PropertiesTarget")
+                        .HasColumnType("text")
+                        .HasColumnName("properties_target")
+                        .UseCollation("C");
+
+                    b.HasKey("NamespaceId", "Name")
+                        .HasName("pk_metadef_associations");
+
+                    b.HasIndex("Name", "NamespaceId")
+                        .HasDatabaseName("ix_metadef_associations_name_namespace_id");
+
+                    b.ToTable("metadef_associations", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefNamespace", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Description")
+                        .HasColumnType("text")
+                        .HasColumnName("description")
+                        .UseCollation("C");
+
+                    b.Property<string>("DisplayName")
+                        .HasColumnType("text")
+                        .HasColumnName("display_name")
+                        .UseCollation("C");
+
+                    b.Property<bool>("IsProtected")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_protected");
+
+                    b.Property<bool>("IsPublic")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_public");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Owner")
+                        .HasColumnType("text")
+                        .HasColumnName("owner")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.Property<Guid>("Version")
+                        .IsConcurrencyToken()
+                        .HasColumnType("uuid")
+                        .HasColumnName("version");
+
+                    b.HasKey("Id")
+                        .HasName("pk_metadef_namespaces");
+
+                    b.HasIndex("Name")
+                        .IsUnique()
+                        .HasDatabaseName("ix_metadef_namespaces_name");
+
+                    b.HasIndex("CreatedAt", "Name")
+                        .HasDatabaseName("ix_metadef_namespaces_created_at_name");
+
+                    b.HasIndex("UpdatedAt", "Name")
+                        .HasDatabaseName("ix_metadef_namespaces_updated_at_name");
+
+                    b.ToTable("metadef_namespaces", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefObject", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Description")
+                        .HasColumnType("text")
+                        .HasColumnName("description")
+                        .UseCollation("C");
+
+                    b.Property<string>("Properties")
+                        .HasColumnType("text")
+                        .HasColumnName("properties")
+                        .UseCollation("C");
+
+                    b.Property<string>("Required")
+                        .HasColumnType("text")
+                        .HasColumnName("required")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("NamespaceId", "Name")
+                        .HasName("pk_metadef_objects");
+
+                    b.ToTable("metadef_objects", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefProperty", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Schema")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("schema")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("NamespaceId", "Name")
+                        .HasName("pk_metadef_properties");
+
+                    b.ToTable("metadef_properties", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefResourceType", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.HasKey("Name")
+                        .HasName("pk_metadef_resource_types");
+
+                    b.ToTable("metadef_resource_types", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefTag", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("NameKey")
+                        .HasColumnType("text")
+                        .HasColumnName("name_key")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("NamespaceId", "NameKey")
+                        .HasName("pk_metadef_tags");
+
+                    b.ToTable("metadef_tags", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
                 {
                     b.Property<string>("ImageId")
@@ -660,11 +877,69 @@ namespace Registry.Migrations.Postgres.Migrations
                         .HasConstraintName("fk_image_tags_images_image_id");
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefResourceType", null)
+                        .WithMany()
+                        .HasForeignKey("Name")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_associations_metadef_resource_types_name");
+
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Associations")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_associations_metadef_namespaces_namespace_id");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefObject", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Objects")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_objects_metadef_namespaces_namespace_id");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefProperty", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Properties")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_properties_metadef_namespaces_namespace_id");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefTag", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Tags")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_tags_metadef_namespaces_namespace_id");
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Image", b =>
                 {
                     b.Navigation("Locations");
 
                     b.Navigation("Members");
+
+                    b.Navigation("Properties");
+
+                    b.Navigation("Tags");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefNamespace", b =>
+                {
+                    b.Navigation("Associations");
+
+                    b.Navigation("Objects");
 
                     b.Navigation("Properties");
 

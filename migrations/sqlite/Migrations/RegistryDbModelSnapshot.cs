@@ -455,6 +455,207 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.ToTable("jobs", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Prefix")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("prefix");
+
+                    b.Property<string>("PropertiesTarget")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("properties_target");
+
+                    b.HasKey("NamespaceId", "Name")
+                        .HasName("pk_metadef_associations");
+
+                    b.HasIndex("Name", "NamespaceId")
+                        .HasDatabaseName("ix_metadef_associations_name_namespace_id");
+
+                    b.ToTable("metadef_associations", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefNamespace", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Description")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("description");
+
+                    b.Property<string>("DisplayName")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("display_name");
+
+                    b.Property<bool>("IsProtected")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("is_protected");
+
+                    b.Property<bool>("IsPublic")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("is_public");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Owner")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("owner");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("updated_at");
+
+                    b.Property<Guid>("Version")
+                        .IsConcurrencyToken()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("version");
+
+                    b.HasKey("Id")
+                        .HasName("pk_metadef_namespaces");
+
+                    b.HasIndex("Name")
+                        .IsUnique()
+                        .HasDatabaseName("ix_metadef_namespaces_name");
+
+                    b.HasIndex("CreatedAt", "Name")
+                        .HasDatabaseName("ix_metadef_namespaces_created_at_name");
+
+                    b.HasIndex("UpdatedAt", "Name")
+                        .HasDatabaseName("ix_metadef_namespaces_updated_at_name");
+
+                    b.ToTable("metadef_namespaces", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefObject", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Description")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("description");
+
+                    b.Property<string>("Properties")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("properties");
+
+                    b.Property<string>("Required")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("required");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("NamespaceId", "Name")
+                        .HasName("pk_metadef_objects");
+
+                    b.ToTable("metadef_objects", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefProperty", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Schema")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("schema");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("NamespaceId", "Name")
+                        .HasName("pk_metadef_properties");
+
+                    b.ToTable("metadef_properties", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefResourceType", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.HasKey("Name")
+                        .HasName("pk_metadef_resource_types");
+
+                    b.ToTable("metadef_resource_types", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefTag", b =>
+                {
+                    b.Property<Guid>("NamespaceId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("namespace_id");
+
+                    b.Property<string>("NameKey")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name_key");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("NamespaceId", "NameKey")
+                        .HasName("pk_metadef_tags");
+
+                    b.ToTable("metadef_tags", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
                 {
                     b.Property<string>("ImageId")
@@ -606,11 +807,69 @@ namespace Registry.Migrations.Sqlite.Migrations
                         .HasConstraintName("fk_image_tags_images_image_id");
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefResourceType", null)
+                        .WithMany()
+                        .HasForeignKey("Name")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_associations_metadef_resource_types_name");
+
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Associations")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_associations_metadef_namespaces_namespace_id");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefObject", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Objects")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_objects_metadef_namespaces_namespace_id");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefProperty", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Properties")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_properties_metadef_namespaces_namespace_id");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefTag", b =>
+                {
+                    b.HasOne("Registry.Storage.Domain.Metadefs.MetadefNamespace", null)
+                        .WithMany("Tags")
+                        .HasForeignKey("NamespaceId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_metadef_tags_metadef_namespaces_namespace_id");
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Image", b =>
                 {
                     b.Navigation("Locations");
 
                     b.Navigation("Members");
+
+                    b.Navigation("Properties");
+
+                    b.Navigation("Tags");
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefNamespace", b =>
+                {
+                    b.Navigation("Associations");
+
+                    b.Navigation("Objects");
 
                     b.Navigation("Properties");
 
