@@ -35,8 +35,8 @@ public sealed class JobCommands(
 
     /// <summary>Wants a job ended; one that has ended already stays as it is.</summary>
     /// <returns>The job as it is then.</returns>
-    /// <exception cref="RegistryException">NotFound. -or- Forbidden: it is the registry's own, and always
-    /// there.</exception>
+    /// <exception cref="RegistryException">NotFound. -or- Forbidden: the caller only looks on, or the job is the
+    /// registry's own, and always there.</exception>
     public async Task<Job> CancelAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
         var job = await GetAsync(caller, id, cancellationToken);
@@ -45,6 +45,7 @@ public sealed class JobCommands(
             throw new RegistryException(ErrorCode.Forbidden, "This job is the registry's own and cannot be cancelled.");
         }
 
+        policy.Require(caller, "cancel_job", PolicyTarget.OfProject(job.Owner));
         await queue.CancelAsync(job.Id, cancellationToken);
         return await GetAsync(caller, id, cancellationToken);
     }

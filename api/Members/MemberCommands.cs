@@ -83,8 +83,8 @@ public sealed class MemberCommands(
             imageId, caller.Viewer,
             i =>
             {
-                RequireShared(i);
                 policy.Require(caller, "modify_member", i, memberId);
+                RequireShared(i);
                 Find(i, memberId).Answer(answer, clock.GetUtcNow());
             },
             cancellationToken);

@@ -92,6 +92,7 @@ internal static class PolicyDefaults
         ["delete_metadef_tags"] = "rule:metadef_admin",
 
         // Ours: what Glance has no rule for.
+        ["cancel_job"] = OwnerMember,
         ["scrub"] = Admin,
     };
 }
