@@ -5,6 +5,7 @@ using Npgsql;
 using Registry.Api.Auth;
 using Registry.Api.Import;
 using Registry.Api.Outbound;
+using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
@@ -31,6 +32,9 @@ public sealed record RegistryOptions
 
     /// <summary>Who may do what.</summary>
     public PolicySection Policy { get; init; } = new();
+
+    /// <summary>Who may do what to which custom properties.</summary>
+    public PropertyProtectionsSection PropertyProtections { get; init; } = new();
 
     /// <summary>Caps on what callers may ask for.</summary>
     public LimitsSection Limits { get; init; } = new();
@@ -92,6 +96,7 @@ public sealed record RegistryOptions
             "Registry:PublicGrpcEndpoint",
             PublicGrpcEndpoint,
             "a URL");
+        PropertyProtections.Validate();
         Limits.Validate();
         Uploads.Validate();
         Jobs.Validate();

@@ -58,7 +58,7 @@ public static class RegistryServer
         AddCore(builder.Services, options);
         AddGrpc(builder.Services);
         var app = builder.Build();
-        app.Services.GetRequiredService<PolicyEngine>(); // a policy that cannot be used stops the start
+        app.Services.GetRequiredService<PropertyProtections>(); // rules that cannot be used stop the start
         app.Lifetime.ApplicationStopped.Register(() => directory?.Dispose());
         MapPipeline(app);
         return app;
@@ -177,6 +177,7 @@ public static class RegistryServer
     private static void AddCallers(IServiceCollection services, AuthSection auth)
     {
         services.AddSingleton<PolicyEngine>();
+        services.AddSingleton<PropertyProtections>();
         switch (auth.Kind)
         {
             case "keystone":

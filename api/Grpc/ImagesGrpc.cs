@@ -4,6 +4,7 @@ using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
+using Registry.Api.Policy;
 using Registry.Protos.V1;
 using Registry.Storage.Domain;
 using Image = Registry.Storage.Domain.Image;
@@ -13,7 +14,8 @@ namespace Registry.Api.Grpc;
 
 /// <summary>registry.v1.Images, on the same core as the HTTP routes.</summary>
 internal sealed class ImagesGrpc(
-    ImageCommands commands, ImageUploads uploads, ImageDownloads downloads, IOptions<RegistryOptions> options)
+    ImageCommands commands, ImageUploads uploads, ImageDownloads downloads, PropertyProtections protections,
+    IOptions<RegistryOptions> options)
     : Protos.V1.Images.ImagesBase
 {
     /// <inheritdoc/>
@@ -56,7 +58,8 @@ internal sealed class ImagesGrpc(
     /// <inheritdoc/>
     public override async Task<ImageMessage> Update(UpdateImageRequest request, ServerCallContext context) =>
         ImageMessages.From(await commands.ChangeAsync(
-            CallerOf(context), request.Id, image => Apply(image, request), context.CancellationToken));
+            CallerOf(context), request.Id, image => Apply(CallerOf(context), image, request),
+            context.CancellationToken));
 
     /// <inheritdoc/>
     public override async Task<DeleteImageResponse> Delete(DeleteImageRequest request, ServerCallContext context)
@@ -139,7 +142,7 @@ internal sealed class ImagesGrpc(
         }
     }
 
-    private bool Apply(Image image, UpdateImageRequest request)
+    private bool Apply(Caller caller, Image image, UpdateImageRequest request)
     {
         image.Name = request.HasName ? ImageRules.Text("name", request.Name) : image.Name;
         image.MinDisk = request.HasMinDisk ? ImageRules.Minimum("min_disk", request.MinDisk) : image.MinDisk;
@@ -163,14 +166,12 @@ internal sealed class ImagesGrpc(
 
         foreach (var name in request.RemoveProperties)
         {
-            ImageRules.RequireNotReserved(name);
-            image.RemoveProperty(name);
+            protections.Remove(caller, image, name);
         }
 
         foreach (var (name, value) in request.SetProperties)
         {
-            ImageRules.RequireNotReserved(name);
-            image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
+            protections.Set(caller, image, name, value);
         }
 
         foreach (var tag in request.RemoveTags)

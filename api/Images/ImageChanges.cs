@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Registry.Api.Auth;
+using Registry.Api.Policy;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Images;
@@ -11,7 +12,8 @@ internal static class ImageChanges
     /// <returns>False when there was none.</returns>
     /// <exception cref="RegistryException">Forbidden for read-only and reserved attributes, Conflict for what is there
     /// or is missing, BadRequest for values, TooLarge for counts.</exception>
-    public static bool Apply(Caller caller, Image image, ImagePatch patch, LimitsSection limits)
+    public static bool Apply(
+        Caller caller, Image image, ImagePatch patch, LimitsSection limits, PropertyProtections protections)
     {
         var propertiesBefore = CountProperties(image);
         foreach (var operation in patch.Operations)
@@ -24,7 +26,7 @@ internal static class ImageChanges
             }
             else
             {
-                ApplyProperty(image, operation, name, patch.IsStrictAdd);
+                ApplyProperty(caller, image, operation, protections, patch.IsStrictAdd);
             }
         }
 
@@ -124,9 +126,12 @@ internal static class ImageChanges
         }
     }
 
-    private static void ApplyProperty(Image image, PatchOperation operation, string name, bool isStrictAdd)
+    // What the caller does not see is not there, as far as it is told.
+    private static void ApplyProperty(
+        Caller caller, Image image, PatchOperation operation, PropertyProtections protections, bool isStrictAdd)
     {
-        var exists = image.FindProperty(name) is not null;
+        var name = operation.Path[0];
+        var exists = image.FindProperty(name) is not null && protections.IsSeen(caller, name);
         if (operation.Kind != PatchOperationKind.Add && !exists)
         {
             throw new RegistryException(ErrorCode.Conflict, $"Property {ImageRules.Shown(name)} does not exist.");
@@ -139,12 +144,12 @@ internal static class ImageChanges
 
         if (operation.Kind == PatchOperationKind.Remove)
         {
-            image.RemoveProperty(name);
+            protections.Remove(caller, image, name);
             return;
         }
 
         var value = operation.Value.ValueKind == JsonValueKind.Null ? "" : operation.Value.GetString()!;
-        image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
+        protections.Set(caller, image, name, value);
     }
 
     private static void SetOwner(Caller caller, Image image, string? owner)

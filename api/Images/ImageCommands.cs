@@ -15,6 +15,7 @@ public sealed partial class ImageCommands(
     ImageEditor editor,
     StoreSet stores,
     PolicyEngine policy,
+    PropertyProtections protections,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImageCommands> logger)
@@ -30,7 +31,7 @@ public sealed partial class ImageCommands(
         var image = Build(caller, draft);
         await editor.CreateAsync(image, cancellationToken);
         Log.Created(logger, image.Id, image.Owner);
-        return image;
+        return protections.Show(caller, image);
     }
 
     /// <summary>Shows an image.</summary>
@@ -41,7 +42,7 @@ public sealed partial class ImageCommands(
         var image = await ImageQueries.FindAsync(db, id, caller.Viewer, tracking: false, cancellationToken)
             ?? throw NotFound(id);
         policy.Require(caller, "get_image", image);
-        return image;
+        return protections.Show(caller, image);
     }
 
     /// <summary>Lists a page of images.</summary>
@@ -50,8 +51,19 @@ public sealed partial class ImageCommands(
         Caller caller, ImageListRequest request, CancellationToken cancellationToken)
     {
         policy.Require(caller, "get_images", PolicyTarget.OfProject(caller.ProjectId));
+        if (request.Properties.Any(property => !protections.IsSeen(caller, property.Key)))
+        {
+            return []; // who may not see a value may not search for it either
+        }
+
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
-        return await ImageQueries.ListAsync(db, request, caller.Viewer, cancellationToken);
+        var images = await ImageQueries.ListAsync(db, request, caller.Viewer, cancellationToken);
+        foreach (var image in images)
+        {
+            protections.Show(caller, image);
+        }
+
+        return images;
     }
 
     /// <summary>Changes an image that the caller may modify.</summary>
@@ -64,9 +76,9 @@ public sealed partial class ImageCommands(
         Caller caller, string id, Func<Image, bool> change, CancellationToken cancellationToken) =>
         ChangeAsync(caller, id, "modify_image", change, cancellationToken);
 
-    private Task<Image> ChangeAsync(
+    private async Task<Image> ChangeAsync(
         Caller caller, string id, string rule, Func<Image, bool> change, CancellationToken cancellationToken) =>
-        editor.ChangeAsync(
+        protections.Show(caller, await editor.ChangeAsync(
             id, caller.Viewer,
             image =>
             {
@@ -82,7 +94,7 @@ public sealed partial class ImageCommands(
                     image.Touch(clock.GetUtcNow());
                 }
             },
-            cancellationToken);
+            cancellationToken));
 
     /// <summary>Deletes an image and its bytes.</summary>
     /// <exception cref="RegistryException">NotFound, Forbidden, Protected.</exception>
@@ -205,8 +217,7 @@ public sealed partial class ImageCommands(
         image.ReplaceTags(draft.Tags.Select(ImageRules.Tag));
         foreach (var (name, value) in draft.Properties)
         {
-            ImageRules.RequireNotReserved(name);
-            image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
+            protections.Set(caller, image, name, value);
         }
 
         ImageRules.RequireCount("tags", image.Tags.Count, options.Value.Limits.Tags);

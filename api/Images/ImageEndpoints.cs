@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Api.Versions;
 using Registry.Storage.Domain;
@@ -81,7 +82,8 @@ public static class ImageEndpoints
     }
 
     private static async Task PatchAsync(
-        HttpContext context, string id, ImageCommands commands, IOptions<RegistryOptions> options)
+        HttpContext context, string id, ImageCommands commands, PropertyProtections protections,
+        IOptions<RegistryOptions> options)
     {
         var mediaType = context.Request.ContentType?.Split(';', 2)[0].Trim().ToLowerInvariant();
         if (!ImagePatch.IsMediaType(mediaType))
@@ -97,7 +99,7 @@ public static class ImageEndpoints
         var patch = ImagePatch.Read(mediaType!, body.RootElement, limits.PatchOperations);
         var caller = Caller.Of(context);
         var image = await commands.ChangeAsync(
-            caller, id, i => ImageChanges.Apply(caller, i, patch, limits), context.RequestAborted);
+            caller, id, i => ImageChanges.Apply(caller, i, patch, limits, protections), context.RequestAborted);
         await ImageJson.WriteAsync(context, StatusCodes.Status200OK, image);
     }
 

@@ -35,6 +35,9 @@ public sealed partial class PolicyEngine
     public bool Allows(Caller caller, string rule, PolicyTarget target) =>
         Rules().Find(rule) is { } check && check.Holds(_loaded.Rules, caller, target, depth: 0);
 
+    /// <summary>Whether there is a rule of a name.</summary>
+    internal bool Knows(string rule) => Rules().Has(rule);
+
     /// <summary>Refuses what a caller may not do.</summary>
     /// <exception cref="RegistryException">Forbidden.</exception>
     public void Require(Caller caller, string rule, PolicyTarget target)

@@ -41,6 +41,9 @@ internal sealed class PolicyRules
         return new PolicyRules(checks);
     }
 
+    /// <summary>Whether there is a rule of a name.</summary>
+    public bool Has(string name) => _checks.ContainsKey(name);
+
     /// <summary>A rule by name; the rule <c>default</c> for one that is not there.</summary>
     public PolicyCheck? Find(string name) =>
         _checks.TryGetValue(name, out var check) ? check : _checks.GetValueOrDefault(DefaultRule);
