@@ -3,6 +3,7 @@ using System.Net;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 using Registry.Api.Auth;
+using Registry.Api.Cors;
 using Registry.Api.Import;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
@@ -42,6 +43,9 @@ public sealed record RegistryOptions
     /// <summary>Timing of uploads and of the reaper.</summary>
     public UploadsSection Uploads { get; init; } = new();
 
+    /// <summary>Which web pages may call the HTTP API.</summary>
+    public CorsSection Cors { get; init; } = new();
+
     /// <summary>Imports.</summary>
     public ImportSection Import { get; init; } = new();
 
@@ -58,6 +62,10 @@ public sealed record RegistryOptions
     /// <summary>Where callers reach gRPC when that is not where it listens, e.g. http://images.example:9293; empty
     /// means the listener's address, with the request's host where it listens on every address.</summary>
     public string PublicGrpcEndpoint { get; init; } = "";
+
+    /// <summary>Most uploads of one project at once; null where all callers are one project, or for no limit.</summary>
+    internal int? UploadsPerProject =>
+        Auth.Kind != "none" && Uploads.ConcurrentMaxPerProject > 0 ? Uploads.ConcurrentMaxPerProject : null;
 
     /// <summary>Whether the embedded database is used.</summary>
     public bool IsEmbedded => Database.Kind == "sqlite";
@@ -99,6 +107,7 @@ public sealed record RegistryOptions
         PropertyProtections.Validate();
         Limits.Validate();
         Uploads.Validate();
+        Cors.Validate();
         Jobs.Validate();
         Import.Validate();
         Outbound.Validate();
@@ -238,6 +247,10 @@ public sealed record UploadsSection
     /// <summary>Most uploads at once; one more is answered with 503.</summary>
     public int ConcurrentMax { get; init; } = 64;
 
+    /// <summary>Most uploads of one project at once; one more is answered with 503. 0 = no limit but
+    /// <see cref="ConcurrentMax"/>, as where nobody is authenticated.</summary>
+    public int ConcurrentMaxPerProject { get; init; } = 32;
+
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
     public void Validate()
@@ -250,6 +263,9 @@ public sealed record UploadsSection
         RegistryOptions.Require(
             MinimumBytesPerSecond > 0, "Registry:Uploads:MinimumBytesPerSecond", $"{MinimumBytesPerSecond}", positive);
         RegistryOptions.Require(ConcurrentMax > 0, "Registry:Uploads:ConcurrentMax", $"{ConcurrentMax}", positive);
+        RegistryOptions.Require(
+            ConcurrentMaxPerProject >= 0, "Registry:Uploads:ConcurrentMaxPerProject", $"{ConcurrentMaxPerProject}",
+            "0 or more");
     }
 }
 

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Registry.Api.Auth;
+using Registry.Api.Cors;
 using Registry.Api.Errors;
 using Registry.Api.Grpc;
 using Registry.Api.Health;
@@ -23,6 +24,7 @@ using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Api.Tags;
 using Registry.Api.Tasks;
+using Registry.Api.Usage;
 using Registry.Api.Versions;
 using Registry.Storage;
 using Registry.Storage.Metadata;
@@ -57,6 +59,7 @@ public static class RegistryServer
         AddTelemetry(builder);
         AddCore(builder.Services, options);
         AddGrpc(builder.Services);
+        CrossOrigin.Add(builder.Services, options.Cors);
         var app = builder.Build();
         app.Services.GetRequiredService<PropertyProtections>(); // rules that cannot be used stop the start
         app.Lifetime.ApplicationStopped.Register(() => directory?.Dispose());
@@ -213,6 +216,7 @@ public static class RegistryServer
         app.UseWhen(context => Listeners.Of(context) == Listener.Http, http =>
         {
             http.UseMiddleware<RequestId>();
+            http.UseCors(); // a browser asks before it has a token
             http.UseMiddleware<ErrorMiddleware>();
             http.Use(next => context => VersionEndpoints.NegotiateAsync(context, next));
             http.Use(RouteErrors.InvokeAsync);
@@ -241,6 +245,7 @@ public static class RegistryServer
         v2.MapMetadefs();
         v2.MapSchemas();
         v2.MapStores();
+        v2.MapUsage();
         app.MapGrpcService<ImagesGrpc>();
         app.MapGrpcService<ProvisioningGrpc>();
         app.MapGrpcService<JobsGrpc>();

@@ -56,7 +56,7 @@ internal sealed partial class ImageUploads(
         await AuthoriseAsync(caller, imageId, cancellationToken);
         var store = stores.ForUpload(storeId);
         intake.RequireLength(body);
-        using var slot = slots.Take();
+        using var slot = slots.Take(caller.ProjectId);
         await ClaimAndTakeAsync(caller, imageId, store, body, cancellationToken);
     }
 

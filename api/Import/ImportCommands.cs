@@ -43,7 +43,7 @@ internal sealed class ImportCommands(
 
         var image = await FindAsync(caller, imageId, cancellationToken);
         policy.Require(caller, "modify_image", image);
-        using var slot = slots.Take();
+        using var slot = slots.Take(caller.ProjectId);
         await staging.TakeAsync(
             new StagingTarget(image.Id, IsJob: false, stores.Default, StagedForm.Received), body, IntakeJudge.Lenient,
             cancellationToken);

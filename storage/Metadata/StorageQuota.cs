@@ -34,14 +34,8 @@ public sealed class StorageQuota(long? bytesPerProject)
         }
 
         await DatabaseDialect.LockProjectAsync(db, projectId, cancellationToken).ConfigureAwait(false);
-        var kept = await db.Locations
-            .Where(l => db.Images.Any(i =>
-                i.Id == l.ImageId && i.Owner == projectId && i.Status != ImageStatus.Deleted
-                && i.Status != ImageStatus.PendingDelete))
-            .SumAsync(l => l.DataLength, cancellationToken).ConfigureAwait(false);
-        kept += await db.StagedBlobs
-            .Where(s => db.Images.Any(i => i.Id == s.ImageId && i.Owner == projectId))
-            .SumAsync(s => s.DataLength, cancellationToken).ConfigureAwait(false);
+        var kept = await ProjectUsage.StoredBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false)
+            + await ProjectUsage.StagedBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false);
         var promised = await db.UploadIntents
             .Where(u => db.Images.Any(i => i.Id == u.ImageId && i.Owner == projectId))
             .SumAsync(u => u.ReservedBytes, cancellationToken).ConfigureAwait(false);
