@@ -18,6 +18,15 @@ internal static class MatrixRequests
         ["PUT /v2/images/{id}/members/{member}"] = """{"status":"accepted"}""",
         ["POST /registry/v1/images/{id}/copies"] = """{"store":"second"}""",
         ["POST /registry/v1/scrubs"] = "{}",
+        ["POST /v2/metadefs/namespaces"] = """{"namespace":"UNIQUE"}""",
+        ["PUT /v2/metadefs/namespaces/{ns}"] = """{"namespace":"NAMESPACE"}""",
+        ["POST /v2/metadefs/namespaces/{ns}/objects"] = """{"name":"UNIQUE"}""",
+        ["PUT /v2/metadefs/namespaces/{ns}/objects/{definition}"] = """{"name":"o"}""",
+        ["POST /v2/metadefs/namespaces/{ns}/properties"] = """{"name":"UNIQUE","title":"x","type":"string"}""",
+        ["PUT /v2/metadefs/namespaces/{ns}/properties/{property}"] = """{"name":"p","title":"x","type":"string"}""",
+        ["POST /v2/metadefs/namespaces/{ns}/resource_types"] = """{"name":"OS::Nova::Flavor"}""",
+        ["POST /v2/metadefs/namespaces/{ns}/tags"] = """{"tags":[{"name":"UNIQUE"}]}""",
+        ["PUT /v2/metadefs/namespaces/{ns}/tags/{tag}"] = """{"name":"t"}""",
     };
 
     private static readonly HashSet<string> OnEmptyImages =
@@ -31,16 +40,36 @@ internal static class MatrixRequests
     public static async Task<string> CallAsync(MatrixLab lab, string caller, string route, string id)
     {
         var blank = route.IndexOf(' ', StringComparison.Ordinal);
+        var unique = Guid.NewGuid().ToString("N");
+        var definitions = route.Contains("{ns}", StringComparison.Ordinal) ? await MakeNamespaceAsync(lab) : "";
         var path = route[(blank + 1)..]
+            .Replace("{ns}", definitions, StringComparison.Ordinal)
+            .Replace("{definition}", "o", StringComparison.Ordinal)
+            .Replace("{property}", "p", StringComparison.Ordinal)
+            .Replace("{type}", "OS::Glance::Image", StringComparison.Ordinal)
             .Replace("/jobs/{id}", "/jobs/" + lab.Job, StringComparison.Ordinal)
             .Replace("/v2/tasks/{id}", "/v2/tasks/" + lab.Job, StringComparison.Ordinal)
             .Replace("{id}", id, StringComparison.Ordinal)
-            .Replace("{tag}", "t", StringComparison.Ordinal)
+            .Replace("{tag}", route.StartsWith("POST", StringComparison.Ordinal) ? unique : "t", StringComparison.Ordinal)
             .Replace("{store}", "second", StringComparison.Ordinal)
             .Replace("{member}", MatrixLab.Member, StringComparison.Ordinal);
         var body = Bodies.GetValueOrDefault(route)?
-            .Replace("UNIQUE", Guid.NewGuid().ToString("N"), StringComparison.Ordinal);
+            .Replace("UNIQUE", unique, StringComparison.Ordinal)
+            .Replace("NAMESPACE", definitions, StringComparison.Ordinal);
         using var response = await lab.SendAsync(caller, new HttpMethod(route[..blank]), path, body);
         return ((int)response.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    // Public, with one part of each kind; a new one for every call, for some calls take it away.
+    private static async Task<string> MakeNamespaceAsync(MatrixLab lab)
+    {
+        var name = Guid.NewGuid().ToString("N");
+        var body = """
+            {"namespace":"NAME","visibility":"public","properties":{"p":{"title":"p","type":"string"}},
+             "objects":[{"name":"o"}],"tags":[{"name":"t"}],"resource_type_associations":[{"name":"OS::Glance::Image"}]}
+            """.Replace("NAME", name, StringComparison.Ordinal);
+        using var response = await lab.SendAsync("admin", HttpMethod.Post, "/v2/metadefs/namespaces", body);
+        Assert.Equal(201, (int)response.StatusCode);
+        return name;
     }
 }
