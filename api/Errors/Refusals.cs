@@ -16,6 +16,9 @@ public static class Refusals
         StoreReadOnlyException fixedStore => new(ErrorCode.Gone, fixedStore.Message, "store_read_only"),
         BlobNotFoundException => new(ErrorCode.Gone, "The image's data is not in the store any more.", "data_gone"),
         BlobCorruptException corrupt => new(ErrorCode.DataCorrupt, corrupt.Message),
+        // How Kestrel says that a chunk is longer than a number can tell: all its other refusals have a status.
+        IOException { InnerException: OverflowException } => new(
+            ErrorCode.BadRequest, "The size of a chunk of the request body cannot be read.", "bad_chunk"),
         _ when DatabaseFailures.MayPass(exception) => new(
             ErrorCode.DatabaseUnavailable, "The database does not answer.", inner: exception),
         _ => null,

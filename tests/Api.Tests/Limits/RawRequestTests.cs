@@ -12,6 +12,7 @@ public sealed class RawRequestTests(RegistryApp app) : IClassFixture<RegistryApp
     public static TheoryData<string> Requests =>
     [
         "POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nxx\r\n2\r\n{}\r\n0\r\n\r\n" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n" + Hidden,
         "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}" + Hidden,
         "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 40\r\n\r\n{}" + Hidden,
         "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n" + Hidden,
