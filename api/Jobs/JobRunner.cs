@@ -18,6 +18,7 @@ internal sealed partial class JobRunner(
     IOptions<RegistryOptions> options,
     ILogger<JobRunner> logger) : BackgroundService
 {
+    private const int RestOfStandingJobs = 20;
     private static readonly TimeSpan BackOffMax = TimeSpan.FromMinutes(5);
 
     private readonly Dictionary<string, IJobHandler> _handlers = handlers.ToDictionary(h => h.Kind);
@@ -110,7 +111,7 @@ internal sealed partial class JobRunner(
                 var result = run.IsCancelRequested
                     ? throw new OperationCanceledException()
                     : await _handlers[job.Kind].RunAsync(run, lease.Token);
-                outcome = await EndAsync(run, result);
+                outcome = await EndAsync(run, result, clock.GetElapsedTime(started));
             }
             catch (Exception e)
             {
@@ -138,10 +139,12 @@ internal sealed partial class JobRunner(
         return state != LeaseState.Lost;
     }
 
-    private async Task<string> EndAsync(JobRun run, string? result)
+    // What goes over everything in a store takes long in a large one, and must not go on for ever at that.
+    private async Task<string> EndAsync(JobRun run, string? result, TimeSpan elapsed)
     {
+        var rest = elapsed * RestOfStandingJobs;
         var isHeld = _handlers[run.Job.Kind].Interval is { } interval
-            ? await queue.RescheduleAsync(run.Job.Lease, interval, CancellationToken.None)
+            ? await queue.RescheduleAsync(run.Job.Lease, rest > interval ? rest : interval, CancellationToken.None)
             : await queue.CompleteAsync(run.Job.Lease, run.Progress, result, CancellationToken.None);
         return isHeld ? "succeeded" : "lost";
     }

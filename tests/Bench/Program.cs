@@ -17,7 +17,7 @@ static int Usage()
                Registry.Bench remote [--dir DIR] [--tree FILES]
                Registry.Bench memory [--registry PROGRAM] [--dir DIR]
                Registry.Bench list [--images N] [--requests N]
-               Registry.Bench s3 [--gib N] [--rounds N]
+               Registry.Bench s3 [--gib N] [--rounds N] [--at-once N] [--writers]
         """);
     return 2;
 }

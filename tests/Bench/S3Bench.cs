@@ -12,8 +12,8 @@ using Registry.Support;
 
 namespace Registry.Bench;
 
-/// <summary>Uploads of unknown length to a real S3 server: through the whole registry, through the store's writer alone,
-/// and the same bytes as plain parallel PUTs.</summary>
+/// <summary>Uploads of unknown length to a real S3 server: through the whole registry and, when asked for, through the
+/// store's writer alone with segments of several sizes; and the same bytes as plain parallel PUTs.</summary>
 internal static class S3Bench
 {
     private const int PlainBytes = 64 << 20;
@@ -29,14 +29,20 @@ internal static class S3Bench
             ConvertBench.Option(arguments, "--gib") ?? "2", CultureInfo.InvariantCulture);
         var size = (long)(gibibytes * (1 << 30));
         var rounds = int.Parse(ConvertBench.Option(arguments, "--rounds") ?? "2", CultureInfo.InvariantCulture);
+        var writers = arguments.Contains("--writers")
+            ? [(16, 5), (24, 3), (32, 3), (64, 2)]
+            : Array.Empty<(int Segment, int Held)>();
+        int[] counts = ConvertBench.Option(arguments, "--at-once") is { } count
+            ? [int.Parse(count, CultureInfo.InvariantCulture)]
+            : [1, 4];
         await using var server = await CephS3.StartAsync(16L << 30);
-        foreach (var atOnce in new[] { 1, 4 })
+        foreach (var atOnce in counts)
         {
             for (var round = 0; round < rounds; round++)
             {
                 var plain = await MeasureAsync(server, atOnce, size, (bucket, _) => PlainAsync(server, bucket, size));
                 Print($"{atOnce} x plain PUT, {PlainParallel} of {PlainBytes >> 20} MiB", plain, plain);
-                foreach (var (segment, held) in new[] { (16, 5), (24, 3), (32, 3), (64, 2) })
+                foreach (var (segment, held) in writers)
                 {
                     var writer = await MeasureAsync(
                         server, atOnce, size, (bucket, n) => WriterAsync(server, bucket, n, size, segment << 20, held));

@@ -7,15 +7,15 @@ using Registry.Support;
 namespace Registry.Faults;
 
 /// <summary>What must hold after every fault, checked against the API, the database and the store.</summary>
-/// <remarks>Of spec: I1 integrity, I2 durability, I3 no half state, I4 liveness, I5 no orphans, I6 no danglers, I7
-/// accounting, I8 immutability, I10 once, I12 secrecy, I13 bounds. Not here: I9, isolation, since
-/// without authentication there is one project only; I11, provisioned disks, since nothing provisions in these runs.</remarks>
+/// <remarks>I1 integrity, I2 durability, I3 no half state, I4 liveness, I5 no orphans, I6 no danglers, I7 accounting, I8
+/// immutability, I9 isolation, I10 once, I11 provisioned disks, I12 secrecy, I13 bounds.</remarks>
 internal sealed class Invariants(Site site, Ledger ledger)
 {
     private const long MemoryKibMax = 300 * 1024;
     private const long MemoryKibPerUpload = 100 * 1024; // an upload to a bucket; DESIGN of issue 5
     private const int HandlesMax = 900; // a directory store keeps 256 open, and some runs have two
     private const int ThreadsMax = 200;
+    private const int DisksPerCheck = 2;
     private static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(62); // lease and a minute
     private readonly Dictionary<string, string> _seen = new(StringComparer.Ordinal);
     private readonly List<string> _problems = [];
@@ -42,6 +42,8 @@ internal sealed class Invariants(Site site, Ledger ledger)
         await AccountsAsync();
         await OnceAsync();
         await NeverAgainAsync(registry.Client);
+        await IsolationAsync(registry);
+        await DisksAsync(registry);
         Secrets();
         foreach (var running in site.Started.Where(r => r.IsRunning))
         {
@@ -225,6 +227,38 @@ internal sealed class Invariants(Site site, Ledger ledger)
         {
             using var response = await http.PostAsJsonAsync("/v2/images", new { id });
             Require(response.StatusCode == HttpStatusCode.Conflict, $"I8 the id {id} was given again");
+        }
+    }
+
+    // I9: nobody of another project is told of these images or given their bytes.
+    private async Task IsolationAsync(RegistryProcess registry)
+    {
+        using var stranger = new HttpClient { BaseAddress = registry.Url };
+        stranger.DefaultRequestHeaders.Add("X-Auth-Token", Site.Stranger);
+        var listed = await stranger.GetStringAsync("/v2/images?limit=1000");
+        Require(!listed.Contains("\"id\"", StringComparison.Ordinal), "I9 a stranger's list has an image");
+        foreach (var id in ledger.Sent.Keys.Concat(ledger.Kept.Keys).Take(4).Concat(ledger.Gone.Keys.Take(2)))
+        {
+            foreach (var path in new[] { $"/v2/images/{id}", $"/v2/images/{id}/file", $"/registry/v1/images/{id}/disk" })
+            {
+                using var response = await stranger.GetAsync(path, HttpCompletionOption.ResponseHeadersRead);
+                Require(
+                    response.StatusCode == HttpStatusCode.NotFound, $"I9 a stranger's GET {path}: {response.StatusCode}");
+            }
+        }
+    }
+
+    // I11, of a few: each costs two runs of a program.
+    private async Task DisksAsync(RegistryProcess registry)
+    {
+        var whole = ledger.Kept.Where(kept => kept.Value.Length > 0 && !Damaged.Contains(kept.Key)
+            && !ledger.Doomed.ContainsKey(kept.Key) && !ledger.Gone.ContainsKey(kept.Key));
+        foreach (var (id, promise) in whole.Take(DisksPerCheck))
+        {
+            if (await ProvisionedDisks.ProblemAsync(site, registry, id, promise) is { } problem)
+            {
+                Problem(problem);
+            }
         }
     }
 

@@ -32,7 +32,8 @@ internal sealed class Load : IDisposable
         _ledger = ledger;
         _longest = longest;
         new Random(seed).NextBytes(_noise);
-        _servers = [.. servers.Select(server => new HttpClient { BaseAddress = server, Timeout = RequestLimit })];
+        _servers = [.. servers.Select(
+            server => Site.SignIn(new HttpClient { BaseAddress = server, Timeout = RequestLimit }))];
         _clients = [.. Enumerable.Range(0, clients).Select(
             number => Task.Run(() => WorkAsync(new Random(HashCode.Combine(seed, number)))))];
     }

@@ -20,12 +20,31 @@ internal sealed record StoredFile(string Name, long Length)
 internal abstract class Site : IAsyncDisposable
 {
     private readonly List<RegistryProcess> _started = [];
+    private readonly ScriptedKeystone _keystone = new();
 
     /// <summary>Where the logs of the next site's registries go when it is done.</summary>
     public static string LogFile { get; set; } = "";
 
     /// <summary>The store's id in the configuration.</summary>
     public const string Store = "main";
+
+    /// <summary>The token of the clients and of the operator: one project has all images.</summary>
+    public const string Operator = "token-of-the-operator";
+
+    /// <summary>The token of somebody in another project.</summary>
+    public const string Stranger = "token-of-a-stranger";
+
+    /// <summary>Prepares a site whose registries ask an identity service.</summary>
+    protected Site()
+    {
+        var late = DateTimeOffset.UtcNow.AddDays(1);
+        _keystone.Add(Operator, "operator", "project", late, "admin", "member", "reader");
+        _keystone.Add(Stranger, "stranger", "other-project", late, "member", "reader");
+        Settings["Registry__Auth__Kind"] = "keystone";
+        Settings["Registry__Auth__Keystone__Url"] = _keystone.Url;
+        Settings["Registry__Auth__Keystone__Username"] = "registry";
+        Settings["Registry__Auth__Keystone__Password"] = "secret";
+    }
 
     /// <summary>The word for it on the command line.</summary>
     public abstract string Name { get; }
@@ -64,8 +83,16 @@ internal abstract class Site : IAsyncDisposable
         }
 
         var registry = await RegistryProcess.StartAsync(DataDirectory, CancellationToken.None, all);
+        SignIn(registry.Client);
         _started.Add(registry);
         return registry;
+    }
+
+    /// <summary>Makes a client's requests those of the project that has all images.</summary>
+    public static HttpClient SignIn(HttpClient client)
+    {
+        client.DefaultRequestHeaders.Add("X-Auth-Token", Operator);
+        return client;
     }
 
     /// <summary>Of the database, past every gate.</summary>
@@ -121,6 +148,7 @@ internal abstract class Site : IAsyncDisposable
             ["Registry__Endpoints__Http"] = "http://127.0.0.1:0",
             ["Registry__Endpoints__Grpc"] = "http://127.0.0.1:0",
             ["Registry__Endpoints__Metrics"] = "http://127.0.0.1:0",
+            ["OS_TOKEN"] = Operator,
         };
         var result = await ExternalTool.At(RegistryProcess.Executable).RunAsync(
             arguments, CancellationToken.None, settings, TimeSpan.FromMinutes(2));
@@ -137,6 +165,7 @@ internal abstract class Site : IAsyncDisposable
             await registry.DisposeAsync();
         }
 
+        await _keystone.DisposeAsync();
         Directory.Delete(Scratch, recursive: true);
     }
 }

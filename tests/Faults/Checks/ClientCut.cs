@@ -68,7 +68,7 @@ internal sealed class ClientCut : FaultCheck
         var stream = client.GetStream();
         await stream.WriteAsync(Encoding.ASCII.GetBytes(
             $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n" +
-            $"Content-Length: {Stated}\r\n\r\n"));
+            $"X-Auth-Token: {Site.Operator}\r\nContent-Length: {Stated}\r\n\r\n"));
         await stream.WriteAsync(part);
         await Task.Delay(200); // the upload has begun
         client.Client.LingerState = new LingerOption(true, 0);
