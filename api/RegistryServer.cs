@@ -234,6 +234,7 @@ public static class RegistryServer
         var extensions = app.MapGroup("/registry/v1");
         extensions.MapDescription();
         extensions.MapDisks();
+        extensions.MapDiskJson();
         extensions.MapJobs();
         var v2 = app.MapGroup("/v2");
         v2.MapImages();

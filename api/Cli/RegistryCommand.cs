@@ -29,6 +29,7 @@ public static class RegistryCommand
             ShowCommand.Create(),
             RemoveCommand.Create(),
             ProvisionCommand.Create(),
+            ChangesCommand.Create(),
             CacheCommand.Create(),
             CopyCommand.Create(),
             JobsCommand.Create(),

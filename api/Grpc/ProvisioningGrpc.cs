@@ -95,6 +95,30 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
             cancellation);
     }
 
+    /// <inheritdoc/>
+    public override async Task GetChanges(
+        GetChangesRequest request, IServerStreamWriter<ChangesResponse> responseStream, ServerCallContext context)
+    {
+        var cancellation = context.CancellationToken;
+        await using var changes = await DiskPair.OpenAsync(
+            disks, Caller.Of(context.GetHttpContext()), request.ImageId, request.SinceImageId, cancellation);
+        var message = new ChangesResponse { Info = Info(changes.Newer.Disk) };
+        await foreach (var run in changes.FindAsync(shares, cancellation))
+        {
+            message.Extents.Add(new ChangedExtent { Start = run.Start, Length = run.Length, Zero = run.IsZero });
+            if (message.Extents.Count == ExtentsPerMessage)
+            {
+                await responseStream.WriteAsync(message, cancellation);
+                message = new ChangesResponse();
+            }
+        }
+
+        if (message.Info is not null || message.Extents.Count > 0)
+        {
+            await responseStream.WriteAsync(message, cancellation);
+        }
+    }
+
     private static async Task SendAsync(
         DiskPiece piece, IServerStreamWriter<DiskResponse> responses, CancellationToken cancellationToken)
     {
@@ -110,7 +134,7 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
     {
         VirtualSize = disk.VirtualSize,
         ClusterSize = disk.ClusterSize,
-        Format = disk.Format.ToString().ToLowerInvariant(),
+        Format = DiskJson.Format(disk),
     };
 
     private static MapExtent.Types.Kind Kind(ExtentKind kind) => kind switch

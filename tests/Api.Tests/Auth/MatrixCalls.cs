@@ -28,6 +28,10 @@ internal static class MatrixCalls
         ["/registry.v1.Provisioning/ReadDisk"] = t => FirstAsync(
             t.Provisioning.ReadDisk(
                 new ReadDiskRequest { ImageId = t.Id }, t.Headers, cancellationToken: RegistryApp.Stop)),
+        ["/registry.v1.Provisioning/GetChanges"] = t => FirstAsync(
+            t.Provisioning.GetChanges(
+                new GetChangesRequest { ImageId = t.Id, SinceImageId = t.Id }, t.Headers,
+                cancellationToken: RegistryApp.Stop)),
         ["/registry.v1.Jobs/Get"] = async t =>
             await t.Jobs.GetAsync(new GetJobRequest { Id = t.Job }, t.Headers, cancellationToken: RegistryApp.Stop),
         ["/registry.v1.Jobs/List"] = async t =>

@@ -53,6 +53,7 @@ internal static class MatrixRequests
             .Replace("{tag}", route.StartsWith("POST", StringComparison.Ordinal) ? unique : "t", StringComparison.Ordinal)
             .Replace("{store}", "second", StringComparison.Ordinal)
             .Replace("{member}", MatrixLab.Member, StringComparison.Ordinal);
+        path += route.EndsWith("/changes", StringComparison.Ordinal) ? $"?since={id}" : "";
         var body = Bodies.GetValueOrDefault(route)?
             .Replace("UNIQUE", unique, StringComparison.Ordinal)
             .Replace("NAMESPACE", definitions, StringComparison.Ordinal);
