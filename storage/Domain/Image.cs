@@ -216,7 +216,11 @@ public sealed partial class Image
     }
 
     /// <summary>Records that something changed.</summary>
-    public void Touch(DateTimeOffset now) => UpdatedAt = Timestamps.Stored(now);
+    public void Touch(DateTimeOffset now)
+    {
+        var stored = Timestamps.Stored(now);
+        UpdatedAt = stored > CreatedAt ? stored : CreatedAt;
+    }
 
     /// <summary>Passes when both formats are said, which bytes need.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.BadRequest"/>: one is not.</exception>

@@ -24,7 +24,7 @@ internal static class ImageRows
               'project-' || (n % {projects}),
               case when n % 200 = 6 then 'iso' when n % 3 = 0 then 'raw' else 'qcow2' end,
               case when n % 900 = 7 then 'ova' else 'bare' end,
-              n, n + 1000, n % 50, (n % 16) * 128, n % 400 = 8, n % 700 = 9,
+              n::bigint * 7919 % {images}, n + 1000, n % 50, (n % 16) * 128, n % 400 = 8, n % 700 = 9,
               lpad(n::text, 32, '0'), 'sha512', 'hash-' || n,
               timestamptz '2025-01-01' + n * interval '30 seconds', timestamptz '2025-01-01' + n * interval '31 seconds',
               1, 1

@@ -98,6 +98,25 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
         Assert.Empty(await ImageQueries.ListAsync(db, new() { Limit = 0 }, Project, Cancellation));
     }
 
+    [Theory]
+    [InlineData(99)]
+    [InlineData(100)]
+    [InlineData(101)]
+    public async Task A_property_is_found_by_its_whole_value(int length)
+    {
+        foreach (var extra in new[] { "", "x", "y" })
+        {
+            var image = Image.Create(Images.NewId(), "p1", Images.Now);
+            image.SetProperty("long", new string('x', length) + extra);
+            await Database.Editor.CreateAsync(image, Cancellation);
+        }
+
+        await using var db = await Database.OpenAsync();
+        var value = new string('x', length);
+        var found = await ImageQueries.ListAsync(db, new() { Properties = [new("long", value)] }, Project, Cancellation);
+        Assert.Equal(value, Assert.Single(Assert.Single(found).Properties).Value);
+    }
+
     private static async Task<List<string>> PagesAsync(RegistryDb db, ImageListRequest request, Viewer viewer)
     {
         var ids = new List<string>();
