@@ -113,7 +113,7 @@ internal sealed partial class ModelledDisk : IAsyncDisposable
                 await ResizeAsync((step.At % MaxSectors) * 512);
                 break;
             case DiskStepKind.Preallocate:
-                if (HasBacking && !shape.ExtendedL2 && length > 0)
+                if (length > 0 && ((HasBacking && !shape.ExtendedL2) || (shape.IsEncrypted && IsVersion2)))
                 {
                     await Assert.ThrowsAsync<DiskOperationException>(
                         () => disk.PreallocateAsync(offset, length, none).AsTask());
