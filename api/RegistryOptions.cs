@@ -7,6 +7,7 @@ using Registry.Api.Cors;
 using Registry.Api.Import;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
+using Registry.Api.Provisioning;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
@@ -51,6 +52,9 @@ public sealed record RegistryOptions
 
     /// <summary>Where the server connects to on behalf of users.</summary>
     public OutboundSection Outbound { get; init; } = new();
+
+    /// <summary>Disks that the server makes.</summary>
+    public ProvisioningSection Provisioning { get; init; } = new();
 
     /// <summary>Work that outlives requests.</summary>
     public JobsSection Jobs { get; init; } = new();
@@ -110,6 +114,7 @@ public sealed record RegistryOptions
         Cors.Validate();
         Jobs.Validate();
         Import.Validate();
+        Provisioning.Validate();
         Outbound.Validate();
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {

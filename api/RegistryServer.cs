@@ -161,6 +161,8 @@ public static class RegistryServer
         services.AddSingleton<IJobHandler, ReapJob>();
         services.AddSingleton<IJobHandler, ScrubJob>();
         services.AddSingleton<IJobHandler, CopyJob>();
+        services.AddSingleton<IJobHandler, ProvisionJob>();
+        services.AddSingleton<ProvisionCommands>();
         services.AddSingleton<ImageCopier>();
         AddImports(services);
         services.AddHostedService<Startup>();
@@ -235,6 +237,7 @@ public static class RegistryServer
         extensions.MapDescription();
         extensions.MapDisks();
         extensions.MapDiskJson();
+        extensions.MapProvisions();
         extensions.MapJobs();
         var v2 = app.MapGroup("/v2");
         v2.MapImages();

@@ -30,6 +30,7 @@ public static class RegistryCommand
             RemoveCommand.Create(),
             ProvisionCommand.Create(),
             ChangesCommand.Create(),
+            CloneCommand.Create(),
             CacheCommand.Create(),
             CopyCommand.Create(),
             JobsCommand.Create(),

@@ -2,13 +2,14 @@ using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
 using Registry.Api.Auth;
 using Registry.Api.Jobs;
+using Registry.Api.Provisioning;
 using Registry.Protos.V1;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Grpc;
 
 /// <summary>registry.v1.Jobs.</summary>
-internal sealed class JobsGrpc(JobCommands commands, TimeProvider clock) : Protos.V1.Jobs.JobsBase
+internal sealed class JobsGrpc(JobCommands commands, ProvisionCommands provisions, TimeProvider clock) : Protos.V1.Jobs.JobsBase
 {
     private static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(250);
 
@@ -63,6 +64,15 @@ internal sealed class JobsGrpc(JobCommands commands, TimeProvider clock) : Proto
     public override async Task<Protos.V1.Job> Copy(CopyImageRequest request, ServerCallContext context) =>
         Message(await commands.CopyAsync(
             CallerOf(context), request.ImageId, request.Store, RequestId(context), context.CancellationToken));
+
+    /// <inheritdoc/>
+    public override async Task<Protos.V1.Job> Provision(ProvisionImageRequest request, ServerCallContext context) =>
+        Message(await provisions.StartAsync(
+            CallerOf(context),
+            ProvisionOrder.Of(
+                request.ImageId, request.Target, request.Name, request.Format, request.Size, request.Store),
+            RequestId(context),
+            context.CancellationToken));
 
     /// <inheritdoc/>
     public override async Task<Protos.V1.Job> Scrub(ScrubStoresRequest request, ServerCallContext context) =>

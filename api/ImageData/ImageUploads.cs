@@ -57,11 +57,32 @@ internal sealed partial class ImageUploads(
         var store = stores.ForUpload(storeId);
         intake.RequireLength(body);
         using var slot = slots.Take(caller.ProjectId);
-        await ClaimAndTakeAsync(caller, imageId, store, body, cancellationToken);
+        await ClaimAndTakeAsync(caller.Viewer, imageId, store, body, cancellationToken);
+    }
+
+    /// <summary>Takes what a job has made for an image that it has.</summary>
+    /// <param name="imageId">The image, which must be queued.</param>
+    /// <param name="storeId">The store to keep the bytes in; null for the default.</param>
+    /// <param name="body">The bytes.</param>
+    /// <param name="cancellationToken">Fires when the job is not this process's any more.</param>
+    /// <exception cref="RegistryException">Refused, as of an upload.</exception>
+    /// <exception cref="IOException">The store failed, or the body.</exception>
+    public async Task TakeAsync(string imageId, string? storeId, IUploadBody body, CancellationToken cancellationToken)
+    {
+        intake.RequireLength(body);
+        await ClaimAndTakeAsync(Viewer.System, imageId, stores.ForUpload(storeId), body, cancellationToken);
+    }
+
+    /// <summary>An image's status; null when there is no such image any more.</summary>
+    public async Task<ImageStatus?> StatusAsync(string imageId)
+    {
+        await using var db = await databases.CreateDbContextAsync();
+        return await db.Images.Where(i => i.Id == imageId && i.Status != ImageStatus.Deleted)
+            .Select(i => (ImageStatus?)i.Status).SingleOrDefaultAsync();
     }
 
     private async Task ClaimAndTakeAsync(
-        Caller caller,
+        Viewer viewer,
         string imageId,
         IBlobStore store,
         IUploadBody body,
@@ -75,7 +96,7 @@ internal sealed partial class ImageUploads(
         try
         {
             body = quota.IsLimited && body.Length is null ? new ReservingBody(body, ledger, intent) : body;
-            length = await TakeAsync(caller, intent, body, cancellationToken);
+            length = await TakeAsync(viewer, intent, body, cancellationToken);
             outcome = "active";
         }
         catch (Exception e)
@@ -93,7 +114,7 @@ internal sealed partial class ImageUploads(
 
     private async Task AuthoriseAsync(Caller caller, string imageId, CancellationToken cancellationToken)
     {
-        var image = await FindAsync(caller, imageId, cancellationToken) ?? throw Images.ImageCommands.NotFound(imageId);
+        var image = await FindAsync(caller.Viewer, imageId, cancellationToken) ?? throw Images.ImageCommands.NotFound(imageId);
         policy.Require(caller, "upload_image", image);
         if (image.Status == ImageStatus.Queued)
         {
@@ -101,14 +122,14 @@ internal sealed partial class ImageUploads(
         }
     }
 
-    private async Task<Image?> FindAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    private async Task<Image?> FindAsync(Viewer viewer, string imageId, CancellationToken cancellationToken)
     {
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
-        return await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken);
+        return await ImageQueries.FindAsync(db, imageId, viewer, tracking: false, cancellationToken);
     }
 
     private async Task<long> TakeAsync(
-        Caller caller, UploadIntent intent, IUploadBody body, CancellationToken cancellationToken)
+        Viewer viewer, UploadIntent intent, IUploadBody body, CancellationToken cancellationToken)
     {
         var duration = options.Value.Uploads.Lease;
         await using var lease = new HeldLease(
@@ -116,7 +137,7 @@ internal sealed partial class ImageUploads(
         try
         {
             // Read under the claim: while the image is saving its formats cannot change; what is judged stays.
-            var image = await FindAsync(caller, intent.ImageId, lease.Token) ?? throw await FencedAsync(intent.ImageId);
+            var image = await FindAsync(viewer, intent.ImageId, lease.Token) ?? throw await FencedAsync(intent.ImageId);
             image.RequireFormats();
             return await StoreAsync(image, intent, body, lease);
         }

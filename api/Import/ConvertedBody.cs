@@ -21,43 +21,46 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly StoredDisk _disk;
     private readonly QcowLayout? _layout;
+    private readonly long _size;
     private readonly Action<long> _progress;
     private readonly Stream _bytes;
     private Task? _producing;
     private long _produced;
 
-    private ConvertedBody(StoredDisk disk, QcowLayout? layout, Action<long> progress)
+    private ConvertedBody(StoredDisk disk, QcowLayout? layout, long size, Action<long> progress)
     {
-        (_disk, _layout, _progress) = (disk, layout, progress);
+        (_disk, _layout, _size, _progress) = (disk, layout, size, progress);
         _bytes = _pipe.Reader.AsStream();
     }
 
     /// <inheritdoc/>
-    public long? Length => _layout?.Length ?? _disk.Disk.VirtualSize;
+    public long? Length => _layout?.Length ?? _size;
 
     /// <summary>Plans a conversion.</summary>
     /// <param name="disk">The disk, which the body disposes.</param>
     /// <param name="format">qcow2 or raw.</param>
+    /// <param name="size">Bytes of the new disk; null for the same.</param>
     /// <param name="progress">Hears how many bytes of the new file are done.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it.</exception>
+    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it. -or- BadRequest: it is larger
+    /// than the size.</exception>
     public static async Task<ConvertedBody> OpenAsync(
-        StoredDisk disk, string format, Action<long> progress, CancellationToken cancellationToken)
+        StoredDisk disk, string format, long? size, Action<long> progress, CancellationToken cancellationToken)
     {
+        var bytes = disk.SizeFor(size);
         if (format == "raw")
         {
-            return new ConvertedBody(disk, layout: null, progress);
+            return new ConvertedBody(disk, layout: null, bytes, progress);
         }
 
-        if (disk.Disk.VirtualSize > QcowSizeMax)
+        if (bytes > QcowSizeMax)
         {
             throw new RegistryException(
                 ErrorCode.ImageRejected, $"A disk of more than {QcowSizeMax} bytes is not converted.", "size_too_large");
         }
 
-        var layout = await QcowLayout.ForAsync(
-            disk.Disk, disk.Disk.VirtualSize, QcowShape.Default, cancellationToken);
-        return new ConvertedBody(disk, layout, progress);
+        var layout = await QcowLayout.ForAsync(disk.Disk, bytes, QcowShape.Default, cancellationToken);
+        return new ConvertedBody(disk, layout, bytes, progress);
     }
 
     /// <inheritdoc/>

@@ -126,7 +126,7 @@ internal sealed class ImportSteps(
             await OpenAsync(staged, cancellationToken), image, format, metrics, cancellationToken);
         long? total = null;
         await using var body = await ConvertedBody.OpenAsync(
-            disk, target, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
+            disk, target, size: null, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
         total = body.Length;
         return await staging.TakeAsync(
             new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.Converted), body,

@@ -94,5 +94,6 @@ internal static class PolicyDefaults
         // Ours: what Glance has no rule for.
         ["cancel_job"] = OwnerMember,
         ["scrub"] = Admin,
+        ["provision_to_target"] = Admin,
     };
 }

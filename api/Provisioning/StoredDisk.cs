@@ -134,15 +134,35 @@ internal sealed class StoredDisks(
     /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Conflict (no bytes yet).</exception>
     public async ValueTask<StoredDisk> OpenAsync(Caller caller, string imageId, CancellationToken cancellationToken)
     {
-        await using var db = await databases.CreateDbContextAsync(cancellationToken);
-        var image = await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken)
-            ?? throw Images.ImageCommands.NotFound(imageId);
+        var image = await FindAsync(caller.Viewer, imageId, cancellationToken);
         ImageData.ImageDownloads.RequireReadable(policy, caller, image);
+        return await OpenAsync(image, cancellationToken);
+    }
+
+    /// <summary>Opens an image's disk for a job whose caller was allowed to read it.</summary>
+    /// <exception cref="RegistryException">NotFound, Conflict (no bytes, or deactivated since).</exception>
+    public async ValueTask<StoredDisk> OpenAsync(string imageId, CancellationToken cancellationToken)
+    {
+        var image = await FindAsync(Viewer.System, imageId, cancellationToken);
+        return image.Status == ImageStatus.Deactivated
+            ? throw new RegistryException(ErrorCode.Conflict, $"Image {imageId} has been deactivated.", "deactivated")
+            : await OpenAsync(image, cancellationToken);
+    }
+
+    private async ValueTask<Image> FindAsync(Viewer viewer, string imageId, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        return await ImageQueries.FindAsync(db, imageId, viewer, tracking: false, cancellationToken)
+            ?? throw Images.ImageCommands.NotFound(imageId);
+    }
+
+    private async ValueTask<StoredDisk> OpenAsync(Image image, CancellationToken cancellationToken)
+    {
         if (image.Locations.Count == 0)
         {
             throw new RegistryException(
                 ErrorCode.Conflict,
-                $"Image {imageId} has no data: its status is {ImageStatuses.Name(image.Status)}.",
+                $"Image {image.Id} has no data: its status is {ImageStatuses.Name(image.Status)}.",
                 "no_data");
         }
 

@@ -45,6 +45,25 @@ internal static class BenchImages
             path => Convert(raw, path, "-c", "-o", "compression_type=zstd"));
     }
 
+    /// <summary>Makes a disk of 1 GiB of which every second cluster of 64 KiB holds content, raw and as qcow2.</summary>
+    public static void MakeScattered(string directory)
+    {
+        var raw = Path.Combine(directory, "scattered.raw");
+        Missing(raw, path =>
+        {
+            using var file = File.OpenHandle(path, FileMode.Create, FileAccess.Write);
+            RandomAccess.SetLength(file, ContentBytes);
+            var random = new Random(9);
+            var buffer = new byte[Chunk];
+            for (var offset = 0L; offset < ContentBytes; offset += 2 * Chunk)
+            {
+                Fill(buffer, random);
+                RandomAccess.Write(file, buffer, offset);
+            }
+        });
+        Missing(Path.Combine(directory, "scattered.qcow2"), path => Convert(raw, path));
+    }
+
     private static void Missing(string path, Action<string> make)
     {
         if (!File.Exists(path))

@@ -28,6 +28,20 @@ internal static partial class Child
                 $"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}.");
     }
 
+    /// <summary>Runs a program to its end and gives what it wrote to standard output.</summary>
+    /// <exception cref="InvalidOperationException">It failed.</exception>
+    public static string Output(string program, string[] arguments)
+    {
+        using var process = Process.Start(
+            new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true })!;
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0
+            ? output
+            : throw new InvalidOperationException(
+                $"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}.");
+    }
+
     /// <summary>Runs a program to its end and gives the most memory it held at once, in bytes.</summary>
     public static long PeakMemory(string program, string[] arguments)
     {
@@ -58,7 +72,7 @@ internal static partial class Child
     }
 
     /// <summary>User and system seconds of the child processes that have ended.</summary>
-    private static double CpuSeconds()
+    public static double CpuSeconds()
     {
         var usage = new long[18]; // struct rusage: two timevals, then fourteen counters
         if (GetResourceUsage(Children, usage) != 0)

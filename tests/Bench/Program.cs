@@ -5,6 +5,7 @@ return args switch
     ["convert", .. var rest] => ConvertBench.Run(rest),
     ["remote", .. var rest] => await RemoteBench.RunAsync(rest),
     ["memory", .. var rest] => MemoryBench.Run(rest),
+    ["provision", .. var rest] => await ProvisionBench.RunAsync(rest),
     ["list", .. var rest] => await ListBench.RunAsync(rest),
     ["s3", .. var rest] => await S3Bench.RunAsync(rest),
     _ => Usage(),
@@ -16,6 +17,7 @@ static int Usage()
         usage: Registry.Bench convert [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N] [CASE...]
                Registry.Bench remote [--dir DIR] [--tree FILES]
                Registry.Bench memory [--registry PROGRAM] [--dir DIR]
+               Registry.Bench provision [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N]
                Registry.Bench list [--images N] [--requests N] [--query TEXT]
                Registry.Bench s3 [--gib N] [--rounds N] [--at-once N] [--writers]
         """);

@@ -42,6 +42,9 @@ internal static class MatrixCalls
             await t.Jobs.CancelAsync(new GetJobRequest { Id = t.Job }, t.Headers, cancellationToken: RegistryApp.Stop),
         ["/registry.v1.Jobs/Copy"] = async t => await t.Jobs.CopyAsync(
             new CopyImageRequest { ImageId = t.Id, Store = "second" }, t.Headers, cancellationToken: RegistryApp.Stop),
+        ["/registry.v1.Jobs/Provision"] = async t => await t.Jobs.ProvisionAsync(
+            new ProvisionImageRequest { ImageId = t.Id, Name = "made" }, t.Headers,
+            cancellationToken: RegistryApp.Stop),
         ["/registry.v1.Jobs/Scrub"] = async t =>
             await t.Jobs.ScrubAsync(new ScrubStoresRequest(), t.Headers, cancellationToken: RegistryApp.Stop),
         ["/grpc.health.v1.Health/Check"] = async t => await new HealthV1.Health.HealthClient(t.Invoker).CheckAsync(
@@ -61,6 +64,7 @@ internal static class MatrixCalls
     public static bool IsAboutImage(string method) =>
         method is "/registry.v1.Images/Get" or "/registry.v1.Images/Update" or "/registry.v1.Images/Delete"
             or "/registry.v1.Images/Upload" or "/registry.v1.Images/Download" or "/registry.v1.Jobs/Copy"
+            or "/registry.v1.Jobs/Provision"
         || method.StartsWith("/registry.v1.Provisioning/", StringComparison.Ordinal);
 
     /// <summary>Calls a method.</summary>

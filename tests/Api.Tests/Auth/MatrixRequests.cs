@@ -18,6 +18,7 @@ internal static class MatrixRequests
         ["PUT /v2/images/{id}/members/{member}"] = """{"status":"accepted"}""",
         ["POST /registry/v1/images/{id}/copies"] = """{"store":"second"}""",
         ["POST /registry/v1/scrubs"] = "{}",
+        ["POST /registry/v1/provisions"] = """{"image_id":"00000000-0000-4000-8000-000000000000","name":"made"}""",
         ["POST /v2/metadefs/namespaces"] = """{"namespace":"UNIQUE"}""",
         ["PUT /v2/metadefs/namespaces/{ns}"] = """{"namespace":"NAMESPACE"}""",
         ["POST /v2/metadefs/namespaces/{ns}/objects"] = """{"name":"UNIQUE"}""",

@@ -1,0 +1,34 @@
+namespace Registry.Api.Provisioning;
+
+/// <summary>Registry:Provisioning.</summary>
+public sealed record ProvisioningSection
+{
+    /// <summary>Directories of this server, or mounted on every replica, in which disks can be made.</summary>
+    public IReadOnlyList<TargetSection> Targets { get; init; } = [];
+
+    /// <summary>Checks the values.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        foreach (var target in Targets)
+        {
+            RegistryOptions.Require(
+                target is { Id.Length: > 0, Path.Length: > 0 } && Directory.Exists(target.Path),
+                "Registry:Provisioning:Targets", $"{target?.Id}: {target?.Path}", "an Id, and a Path that is a directory");
+        }
+
+        RegistryOptions.Require(
+            Targets.Select(t => t.Id).Distinct().Count() == Targets.Count, "Registry:Provisioning:Targets:Id", "",
+            "different for every target");
+    }
+}
+
+/// <summary>One of Registry:Provisioning:Targets.</summary>
+public sealed record TargetSection
+{
+    /// <summary>The name by which callers choose it.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>The directory.</summary>
+    public string Path { get; init; } = "";
+}
