@@ -6,7 +6,7 @@ namespace Registry.Faults.Checks;
 /// <summary>Check 17 of the bar.</summary>
 internal sealed partial class JobRace : FaultCheck
 {
-    private const int ImageBytes = 8000;
+    private const int ImageBytes = 16 * 512;
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
     /// <inheritdoc/>
@@ -14,8 +14,8 @@ internal sealed partial class JobRace : FaultCheck
 
     /// <inheritdoc/>
     public override string Description => """
-          500 copies to a second store are ordered at two replicas of two workers each (embedded: one server of two). Each is done,
-          once, at the first attempt, by one worker, and the copies are whole.
+          500 disks in a target directory are ordered at two replicas of two workers each (embedded: one server of two). Each is
+          made, once, at the first attempt, by one worker, and holds what its image holds.
         """;
 
     /// <inheritdoc/>
@@ -28,10 +28,9 @@ internal sealed partial class JobRace : FaultCheck
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();
-        site.Settings["Registry__Stores__0__Default"] = "true";
-        site.Settings["Registry__Stores__1__Id"] = "second";
-        site.Settings["Registry__Stores__1__Kind"] = "directory";
-        site.Settings["Registry__Stores__1__Path"] = Path.Combine(site.Scratch, "second");
+        var target = Directory.CreateDirectory(Path.Combine(site.Scratch, "volumes")).FullName;
+        site.Settings["Registry__Provisioning__Targets__0__Id"] = "volumes";
+        site.Settings["Registry__Provisioning__Targets__0__Path"] = target;
         site.Settings["Registry__Jobs__Workers"] = "2";
         using var ledger = new Ledger(Path.Combine(site.Scratch, "acknowledged"));
         var first = await site.StartAsync();
@@ -44,8 +43,8 @@ internal sealed partial class JobRace : FaultCheck
         await Parallel.ForEachAsync(
             ledger.Kept.Keys.Index(), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (image, _) =>
                 await (image.Index % 2 == 0 ? first : second).Client.PostAsync(
-                    $"/registry/v1/images/{image.Item}/copies", new { store = "second" }));
-        while (await site.CountAsync("select count(*) from jobs where kind = 'copy' and ended_at is null") > 0)
+                    "/registry/v1/provisions", new { image_id = image.Item, target = "volumes", name = image.Item }));
+        while (await site.CountAsync("select count(*) from jobs where kind = 'provision' and ended_at is null") > 0)
         {
             if (elapsed.Elapsed > Limit)
             {
@@ -57,27 +56,25 @@ internal sealed partial class JobRace : FaultCheck
 
         elapsed.Stop();
         var once = await site.CountAsync(
-            "select count(*) from jobs where kind = 'copy' and status = 'succeeded' and attempt = 1");
-        var copies = await site.CountAsync("select count(*) from image_locations where store_id = 'second'");
+            "select count(*) from jobs where kind = 'provision' and status = 'succeeded' and attempt = 1");
         var told = new[] { first, second }.Distinct().SelectMany(r => Ended().Matches(r.Log)).Select(m => m.Groups[1].Value)
             .ToList();
-        if (once != trial.Rounds || copies != trial.Rounds || told.Count != trial.Rounds
-            || told.Distinct().Count() != trial.Rounds)
+        if (once != trial.Rounds || told.Count != trial.Rounds || told.Distinct().Count() != trial.Rounds)
         {
-            throw new FaultException(
-                $"{trial.Rounds} jobs: {once} succeeded at once, {copies} copies, done {told.Count} times");
+            throw new FaultException($"{trial.Rounds} jobs: {once} succeeded at once, done {told.Count} times");
         }
 
-        var found = await first.Client.ScrubAsync();
-        if (found.Count > 0)
+        var files = Directory.GetFiles(target);
+        var wrong = files.Count(file => Promise.Of(File.ReadAllBytes(file)) != ledger.Kept[Path.GetFileName(file)]);
+        if (files.Length != trial.Rounds || wrong > 0)
         {
-            throw new FaultException($"after the copies a scrub finds {found.Count}, {found[0]}");
+            throw new FaultException($"{files.Length} disks, {wrong} of them wrong");
         }
 
         await new Invariants(site, ledger).RequireAsync(first);
         return $"{trial.Rounds} jobs in {elapsed.Elapsed.TotalSeconds:F0} s, each done once";
     }
 
-    [GeneratedRegex(@"job copy ([0-9a-f-]{36}), attempt \d+: \w+ after \d+ ms""")]
+    [GeneratedRegex(@"job provision ([0-9a-f-]{36}), attempt \d+: \w+ after \d+ ms""")]
     private static partial Regex Ended();
 }
