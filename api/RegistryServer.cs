@@ -208,6 +208,7 @@ public static class RegistryServer
             grpc.IgnoreUnknownServices = true; // its catch-all routes would turn the Image API's 405s into 404s
         });
         services.AddGrpcReflection();
+        services.AddOpenApiDocument();
         services.AddGrpcHealthChecks().AddCheck<DatabaseHealth>("database");
     }
 
@@ -235,6 +236,7 @@ public static class RegistryServer
         app.MapHealth();
         var extensions = app.MapGroup("/registry/v1");
         extensions.MapDescription();
+        extensions.MapOpenApiDocument();
         extensions.MapDisks();
         extensions.MapDiskJson();
         extensions.MapProvisions();

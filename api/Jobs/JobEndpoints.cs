@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Registry.Api.Auth;
+using Registry.Api.Versions;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
 
@@ -14,11 +15,17 @@ internal static class JobEndpoints
     /// <summary>Lists the routes.</summary>
     public static void MapJobs(this IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/jobs", ListAsync).AddEndpointFilter(RequestBody.Refuse);
-        routes.MapGet("/jobs/{id}", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
-        routes.MapPost("/jobs/{id}/cancel", CancelAsync).AddEndpointFilter(RequestBody.Refuse);
-        routes.MapPost("/images/{id}/copies", CopyAsync);
-        routes.MapPost("/scrubs", ScrubAsync);
+        routes.MapGet("/jobs", ListAsync).AddEndpointFilter(RequestBody.Refuse)
+            .Describe(
+                "A page of jobs, newest first.", "kind: only this kind", "status: only this status",
+                "image_id: only jobs of this image", "limit: of the page, 100 unless said", "marker: id of the last job seen");
+        routes.MapGet("/jobs/{id}", ShowAsync).AddEndpointFilter(RequestBody.Refuse).Describe("A job.");
+        routes.MapPost("/jobs/{id}/cancel", CancelAsync).AddEndpointFilter(RequestBody.Refuse)
+            .Describe("Wants a job ended.");
+        routes.MapPost("/images/{id}/copies", CopyAsync)
+            .Describe("Starts a job that copies an image's bytes to another store. Body: store.");
+        routes.MapPost("/scrubs", ScrubAsync)
+            .Describe("Starts a job that compares stores with the database. Body: store, data and apply, all optional.");
     }
 
     private static async Task ListAsync(HttpContext context, JobCommands commands)

@@ -3,6 +3,7 @@ using Registry.Api.Auth;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Metrics;
+using Registry.Api.Versions;
 using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 using Registry.Storage.Domain;
@@ -16,7 +17,11 @@ internal static class DiskEndpoints
     /// <summary>Lists the routes.</summary>
     public static void MapDisks(this IEndpointRouteBuilder v1) =>
         v1.MapMethods("/images/{id}/disk", [HttpMethods.Get, HttpMethods.Head], ReadAsync)
-            .AddEndpointFilter(RequestBody.Refuse);
+            .AddEndpointFilter(RequestBody.Refuse)
+            .Describe(
+                "The image's disk as a file, whatever the image is stored as; any range of it.",
+                "format: raw (the default) or qcow2", "size: of the disk, e.g. 12G", "compat: 0.10 or 1.1, of a qcow2 file",
+                "cluster_size: of a qcow2 file, 512 to 2M");
 
     // 1. Which file is it? 2. Has the client got it already? 3. Lay it out: the length is known. 4. Send.
     private static async Task ReadAsync(

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Registry.Api.Auth;
+using Registry.Api.Versions;
 using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 
@@ -16,8 +17,10 @@ internal static class DiskJson
     /// <summary>Lists the routes.</summary>
     public static void MapDiskJson(this IEndpointRouteBuilder v1)
     {
-        v1.MapGet("/images/{id}/map", MapAsync).AddEndpointFilter(RequestBody.Refuse);
-        v1.MapGet("/images/{id}/changes", ChangesAsync).AddEndpointFilter(RequestBody.Refuse);
+        v1.MapGet("/images/{id}/map", MapAsync).AddEndpointFilter(RequestBody.Refuse)
+            .Describe("What the disk's bytes are: hole, zero, data or compressed.");
+        v1.MapGet("/images/{id}/changes", ChangesAsync).AddEndpointFilter(RequestBody.Refuse)
+            .Describe("The blocks of 64 KiB in which the disk differs from another image's.", "since: the other image's id");
     }
 
     /// <summary>The word for a disk's format.</summary>

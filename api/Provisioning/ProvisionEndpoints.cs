@@ -1,5 +1,6 @@
 using Registry.Api.Auth;
 using Registry.Api.Jobs;
+using Registry.Api.Versions;
 
 namespace Registry.Api.Provisioning;
 
@@ -7,7 +8,9 @@ namespace Registry.Api.Provisioning;
 internal static class ProvisionEndpoints
 {
     /// <summary>Lists the route.</summary>
-    public static void MapProvisions(this IEndpointRouteBuilder v1) => v1.MapPost("/provisions", StartAsync);
+    public static void MapProvisions(this IEndpointRouteBuilder v1) => v1.MapPost("/provisions", StartAsync)
+        .Describe(
+            "Starts a job that makes a disk of an image. Body: image_id, name, and format, size, and target or store.");
 
     private static async Task StartAsync(HttpContext context, ProvisionCommands commands)
     {

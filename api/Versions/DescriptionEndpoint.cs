@@ -10,7 +10,8 @@ public static class DescriptionEndpoint
     private static readonly string[] Features = ["images", "provisioning", "jobs"];
 
     /// <summary>Lists the route.</summary>
-    public static void MapDescription(this IEndpointRouteBuilder routes) => routes.MapGet("", DescribeAsync);
+    public static void MapDescription(this IEndpointRouteBuilder routes) => routes.MapGet("", DescribeAsync)
+        .Describe("What this server is, and where its gRPC is.");
 
     private static async Task DescribeAsync(HttpContext context)
     {

@@ -33,6 +33,24 @@ public sealed class VersionEndpointsTests(RegistryApp app) : IClassFixture<Regis
         Assert.Equal(200, (int)media.StatusCode);
     }
 
+    [Fact]
+    public async Task The_extension_api_describes_itself()
+    {
+        using var response = await app.SendAsync(HttpMethod.Get, "/registry/v1/openapi.json");
+        Assert.Equal(200, (int)response.StatusCode);
+        var document = await RegistryApp.JsonAsync(response);
+        Assert.StartsWith("3.", document.GetProperty("openapi").GetString(), StringComparison.Ordinal);
+        var paths = document.GetProperty("paths");
+        Assert.All(paths.EnumerateObject(), path => Assert.StartsWith("/registry/v1", path.Name, StringComparison.Ordinal));
+        var disk = paths.GetProperty("/registry/v1/images/{id}/disk").GetProperty("get");
+        Assert.Equal(
+            ["id", "format", "size", "compat", "cluster_size"],
+            disk.GetProperty("parameters").EnumerateArray().Select(p => p.GetProperty("name").GetString()));
+        Assert.All(
+            paths.EnumerateObject().SelectMany(path => path.Value.EnumerateObject()),
+            operation => Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!));
+    }
+
     [Theory]
     [InlineData("/healthcheck")]
     [InlineData("/livez")]
