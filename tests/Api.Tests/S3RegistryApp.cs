@@ -3,6 +3,7 @@ using Minio.DataModel.Args;
 using Registry.Support;
 
 [assembly: AssemblyFixture(typeof(Registry.Api.Tests.SharedS3))]
+[assembly: TestCollectionOrderer(typeof(LongTestsFirst))]
 
 namespace Registry.Api.Tests;
 

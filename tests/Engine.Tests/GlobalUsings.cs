@@ -1,2 +1,5 @@
 global using Xunit;
 global using Registry.Support;
+
+[assembly: TestCollectionOrderer(typeof(LongTestsFirst))]
+
