@@ -5,6 +5,7 @@ using Npgsql;
 using Registry.Api.Auth;
 using Registry.Api.Cors;
 using Registry.Api.Import;
+using Registry.Api.Locations;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Api.Provisioning;
@@ -49,6 +50,9 @@ public sealed record RegistryOptions
 
     /// <summary>Imports.</summary>
     public ImportSection Import { get; init; } = new();
+
+    /// <summary>What clients see of where bytes are, and say about it.</summary>
+    public LocationsSection Locations { get; init; } = new();
 
     /// <summary>Where the server connects to on behalf of users.</summary>
     public OutboundSection Outbound { get; init; } = new();
@@ -115,6 +119,7 @@ public sealed record RegistryOptions
         Jobs.Validate();
         Import.Validate();
         Provisioning.Validate();
+        Locations.Validate();
         Outbound.Validate();
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {
@@ -200,6 +205,9 @@ public sealed record LimitsSection
 
     /// <summary>Most members of an image; negative = unlimited.</summary>
     public int Members { get; init; } = 128;
+
+    /// <summary>Most locations of an image; negative = unlimited.</summary>
+    public int Locations { get; init; } = 10;
 
     /// <summary>Images a list answers with when the caller names no limit.</summary>
     public int ListDefault { get; init; } = 25;

@@ -14,6 +14,7 @@ using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Jobs;
+using Registry.Api.Locations;
 using Registry.Api.Members;
 using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
@@ -177,6 +178,9 @@ public static class RegistryServer
         services.AddSingleton<ImportCommands>();
         services.AddSingleton<IJobHandler, ImportJob>();
         services.AddSingleton<TaskCommands>();
+        services.AddSingleton<LocationSources>();
+        services.AddSingleton<LocationViews>();
+        services.AddSingleton<LocationCommands>();
     }
 
     private static void AddCallers(IServiceCollection services, AuthSection auth)
@@ -245,6 +249,7 @@ public static class RegistryServer
         v2.MapImages();
         v2.MapImageData();
         v2.MapImports();
+        v2.MapLocations();
         v2.MapTasks();
         v2.MapMembers();
         v2.MapTags();

@@ -261,6 +261,16 @@ namespace Registry.Migrations.Postgres.Migrations
                         .HasColumnType("bigint")
                         .HasColumnName("index_length");
 
+                    b.Property<string>("Metadata")
+                        .HasColumnType("text")
+                        .HasColumnName("metadata")
+                        .UseCollation("C");
+
+                    b.Property<string>("Url")
+                        .HasColumnType("text")
+                        .HasColumnName("url")
+                        .UseCollation("C");
+
                     b.HasKey("ImageId", "StoreId")
                         .HasName("pk_image_locations");
 

@@ -239,6 +239,14 @@ namespace Registry.Migrations.Sqlite.Migrations
                         .HasColumnType("INTEGER")
                         .HasColumnName("index_length");
 
+                    b.Property<string>("Metadata")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("metadata");
+
+                    b.Property<string>("Url")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("url");
+
                     b.HasKey("ImageId", "StoreId")
                         .HasName("pk_image_locations");
 
