@@ -9,6 +9,7 @@ using Registry.Api.Locations;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Api.Provisioning;
+using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
@@ -38,6 +39,9 @@ public sealed record RegistryOptions
 
     /// <summary>Who may do what to which custom properties.</summary>
     public PropertyProtectionsSection PropertyProtections { get; init; } = new();
+
+    /// <summary>Which custom properties the image schema describes.</summary>
+    public ImageSchemaSection ImageSchema { get; init; } = new();
 
     /// <summary>Caps on what callers may ask for.</summary>
     public LimitsSection Limits { get; init; } = new();

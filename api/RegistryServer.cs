@@ -186,6 +186,7 @@ public static class RegistryServer
     private static void AddCallers(IServiceCollection services, AuthSection auth)
     {
         services.AddSingleton<PolicyEngine>();
+        services.AddSingleton<CustomProperties>();
         services.AddSingleton<PropertyProtections>();
         switch (auth.Kind)
         {

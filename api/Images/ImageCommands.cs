@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Policy;
+using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
@@ -16,6 +17,7 @@ public sealed partial class ImageCommands(
     StoreSet stores,
     PolicyEngine policy,
     PropertyProtections protections,
+    CustomProperties schema,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImageCommands> logger)
@@ -200,6 +202,7 @@ public sealed partial class ImageCommands(
 
     private Image Build(Caller caller, ImageDraft draft)
     {
+        schema.RequireComplete(draft.Properties);
         var owner = draft.HasOwner ? ImageRules.Text("owner", draft.Owner) : caller.ProjectId;
         if (owner != caller.ProjectId && !caller.IsAdmin)
         {
