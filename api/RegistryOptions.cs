@@ -4,6 +4,7 @@ using Microsoft.Data.Sqlite;
 using Npgsql;
 using Registry.Api.Auth;
 using Registry.Api.Cors;
+using Registry.Api.Events;
 using Registry.Api.Import;
 using Registry.Api.Locations;
 using Registry.Api.Outbound;
@@ -51,6 +52,9 @@ public sealed record RegistryOptions
 
     /// <summary>Which web pages may call the HTTP API.</summary>
     public CorsSection Cors { get; init; } = new();
+
+    /// <summary>Who hears of what happens to images.</summary>
+    public EventsSection Events { get; init; } = new();
 
     /// <summary>Imports.</summary>
     public ImportSection Import { get; init; } = new();
@@ -120,6 +124,7 @@ public sealed record RegistryOptions
         Limits.Validate();
         Uploads.Validate();
         Cors.Validate();
+        Events.Validate();
         Jobs.Validate();
         Import.Validate();
         Provisioning.Validate();

@@ -8,6 +8,7 @@ using OpenTelemetry.Trace;
 using Registry.Api.Auth;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
+using Registry.Api.Events;
 using Registry.Api.Grpc;
 using Registry.Api.Health;
 using Registry.Api.ImageData;
@@ -141,6 +142,7 @@ public static class RegistryServer
                 ConnectionString = options.Database.ConnectionString.Length > 0
                     ? options.Database.ConnectionString
                     : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
+                RecordsEvents = options.Events.IsWanted,
             },
             new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
         services.AddSingleton<StoreOpener>();
@@ -165,6 +167,12 @@ public static class RegistryServer
         services.AddSingleton<IJobHandler, ProvisionJob>();
         services.AddSingleton<ProvisionCommands>();
         services.AddSingleton<ImageCopier>();
+        if (options.Events.IsWanted)
+        {
+            services.AddSingleton<Webhook>();
+            services.AddSingleton<IJobHandler, EventJob>();
+        }
+
         AddImports(services);
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
