@@ -4,10 +4,13 @@ using Microsoft.Data.Sqlite;
 using Npgsql;
 using Registry.Api.Auth;
 using Registry.Api.Cors;
+using Registry.Api.Events;
 using Registry.Api.Import;
+using Registry.Api.Locations;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Api.Provisioning;
+using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
@@ -38,6 +41,9 @@ public sealed record RegistryOptions
     /// <summary>Who may do what to which custom properties.</summary>
     public PropertyProtectionsSection PropertyProtections { get; init; } = new();
 
+    /// <summary>Which custom properties the image schema describes.</summary>
+    public ImageSchemaSection ImageSchema { get; init; } = new();
+
     /// <summary>Caps on what callers may ask for.</summary>
     public LimitsSection Limits { get; init; } = new();
 
@@ -47,8 +53,14 @@ public sealed record RegistryOptions
     /// <summary>Which web pages may call the HTTP API.</summary>
     public CorsSection Cors { get; init; } = new();
 
+    /// <summary>Who hears of what happens to images.</summary>
+    public EventsSection Events { get; init; } = new();
+
     /// <summary>Imports.</summary>
     public ImportSection Import { get; init; } = new();
+
+    /// <summary>What clients see of where bytes are, and say about it.</summary>
+    public LocationsSection Locations { get; init; } = new();
 
     /// <summary>Where the server connects to on behalf of users.</summary>
     public OutboundSection Outbound { get; init; } = new();
@@ -112,9 +124,11 @@ public sealed record RegistryOptions
         Limits.Validate();
         Uploads.Validate();
         Cors.Validate();
+        Events.Validate();
         Jobs.Validate();
         Import.Validate();
         Provisioning.Validate();
+        Locations.Validate();
         Outbound.Validate();
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {
@@ -200,6 +214,9 @@ public sealed record LimitsSection
 
     /// <summary>Most members of an image; negative = unlimited.</summary>
     public int Members { get; init; } = 128;
+
+    /// <summary>Most locations of an image; negative = unlimited.</summary>
+    public int Locations { get; init; } = 10;
 
     /// <summary>Images a list answers with when the caller names no limit.</summary>
     public int ListDefault { get; init; } = 25;

@@ -8,12 +8,14 @@ using OpenTelemetry.Trace;
 using Registry.Api.Auth;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
+using Registry.Api.Events;
 using Registry.Api.Grpc;
 using Registry.Api.Health;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Jobs;
+using Registry.Api.Locations;
 using Registry.Api.Members;
 using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
@@ -140,6 +142,7 @@ public static class RegistryServer
                 ConnectionString = options.Database.ConnectionString.Length > 0
                     ? options.Database.ConnectionString
                     : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
+                RecordsEvents = options.Events.IsWanted,
             },
             new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
         services.AddSingleton<StoreOpener>();
@@ -164,6 +167,12 @@ public static class RegistryServer
         services.AddSingleton<IJobHandler, ProvisionJob>();
         services.AddSingleton<ProvisionCommands>();
         services.AddSingleton<ImageCopier>();
+        if (options.Events.IsWanted)
+        {
+            services.AddSingleton<Webhook>();
+            services.AddSingleton<IJobHandler, EventJob>();
+        }
+
         AddImports(services);
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
@@ -177,11 +186,15 @@ public static class RegistryServer
         services.AddSingleton<ImportCommands>();
         services.AddSingleton<IJobHandler, ImportJob>();
         services.AddSingleton<TaskCommands>();
+        services.AddSingleton<LocationSources>();
+        services.AddSingleton<LocationViews>();
+        services.AddSingleton<LocationCommands>();
     }
 
     private static void AddCallers(IServiceCollection services, AuthSection auth)
     {
         services.AddSingleton<PolicyEngine>();
+        services.AddSingleton<CustomProperties>();
         services.AddSingleton<PropertyProtections>();
         switch (auth.Kind)
         {
@@ -245,6 +258,7 @@ public static class RegistryServer
         v2.MapImages();
         v2.MapImageData();
         v2.MapImports();
+        v2.MapLocations();
         v2.MapTasks();
         v2.MapMembers();
         v2.MapTags();

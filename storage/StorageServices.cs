@@ -16,7 +16,14 @@ public static class StorageServices
         this IServiceCollection services, DatabaseOptions database, StorageQuota quota)
     {
         services.TryAddSingleton(TimeProvider.System);
-        services.AddPooledDbContextFactory<RegistryDb>(builder => DatabaseDialect.Use(builder, database));
+        services.AddPooledDbContextFactory<RegistryDb>((provider, builder) =>
+        {
+            DatabaseDialect.Use(builder, database);
+            if (database.RecordsEvents)
+            {
+                builder.AddInterceptors(new EventRecorder(provider.GetRequiredService<TimeProvider>()));
+            }
+        });
         services.AddSingleton(quota);
         services.AddSingleton<DatabaseMigrator>();
         services.AddSingleton<ImageEditor>();
@@ -28,6 +35,7 @@ public static class StorageServices
         services.AddSingleton<StagingLedger>();
         services.AddSingleton<ImportLedger>();
         services.AddSingleton<LocationHealth>();
+        services.AddSingleton<EventOutbox>();
         services.AddSingleton<JobQueue>();
         return services;
     }

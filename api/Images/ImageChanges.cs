@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Registry.Api.Auth;
+using Registry.Api.Locations;
 using Registry.Api.Policy;
 using Registry.Storage.Domain;
 
@@ -13,11 +14,22 @@ internal static class ImageChanges
     /// <exception cref="RegistryException">Forbidden for read-only and reserved attributes, Conflict for what is there
     /// or is missing, BadRequest for values, TooLarge for counts.</exception>
     public static bool Apply(
-        Caller caller, Image image, ImagePatch patch, LimitsSection limits, PropertyProtections protections)
+        Caller caller,
+        Image image,
+        ImagePatch patch,
+        LimitsSection limits,
+        PropertyProtections protections,
+        LocationEdits? locations = null)
     {
         var propertiesBefore = CountProperties(image);
         foreach (var operation in patch.Operations)
         {
+            if (locations is not null && LocationEdits.IsAboutLocations(operation))
+            {
+                locations.Apply(image, operation);
+                continue;
+            }
+
             var name = operation.Path[0];
             RequireWritable(name);
             if (ImageAttributes.IsBase(name))
@@ -67,13 +79,6 @@ internal static class ImageChanges
         if (ImageAttributes.ReadOnly.Contains(name))
         {
             throw new RegistryException(ErrorCode.Forbidden, $"Attribute '{name}' is read-only.");
-        }
-
-        if (name == "locations")
-        {
-            throw new RegistryException(
-                ErrorCode.Forbidden,
-                "It's not allowed to add, replace or remove locations if locations are invisible.");
         }
 
         ImageRules.RequireNotReserved(name);

@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Policy;
+using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
@@ -16,6 +17,7 @@ public sealed partial class ImageCommands(
     StoreSet stores,
     PolicyEngine policy,
     PropertyProtections protections,
+    CustomProperties schema,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImageCommands> logger)
@@ -79,22 +81,24 @@ public sealed partial class ImageCommands(
     private async Task<Image> ChangeAsync(
         Caller caller, string id, string rule, Func<Image, bool> change, CancellationToken cancellationToken) =>
         protections.Show(caller, await editor.ChangeAsync(
-            id, caller.Viewer,
-            image =>
-            {
-                policy.Require(caller, rule, image);
-                var visibility = image.Visibility;
-                if (change(image))
-                {
-                    if (image.Visibility != visibility)
-                    {
-                        policy.RequireVisibility(caller, image);
-                    }
+            id, caller.Viewer, image => Apply(caller, image, rule, change), cancellationToken));
 
-                    image.Touch(clock.GetUtcNow());
-                }
-            },
-            cancellationToken));
+    /// <summary>Changes an image that is being saved by somebody else, by the same rules.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden, and what <paramref name="change"/> throws.</exception>
+    internal void Apply(Caller caller, Image image, string rule, Func<Image, bool> change)
+    {
+        policy.Require(caller, rule, image);
+        var visibility = image.Visibility;
+        if (change(image))
+        {
+            if (image.Visibility != visibility)
+            {
+                policy.RequireVisibility(caller, image);
+            }
+
+            image.Touch(clock.GetUtcNow());
+        }
+    }
 
     /// <summary>Deletes an image and its bytes.</summary>
     /// <exception cref="RegistryException">NotFound, Forbidden, Protected.</exception>
@@ -161,7 +165,9 @@ public sealed partial class ImageCommands(
                 : throw new RegistryException(ErrorCode.NotFound, $"Image {id} has no tag '{ImageRules.Shown(tag)}'."),
             cancellationToken);
 
-    private async Task RemoveAsync(ImageLocation location)
+    /// <summary>Removes a blob that no image has any more, where its store allows it; what cannot be removed is left to
+    /// the reaper.</summary>
+    internal async Task RemoveAsync(ImageLocation location)
     {
         if (stores.Find(location.StoreId) is { Settings.TakesUploads: false })
         {
@@ -196,6 +202,7 @@ public sealed partial class ImageCommands(
 
     private Image Build(Caller caller, ImageDraft draft)
     {
+        schema.RequireComplete(draft.Properties);
         var owner = draft.HasOwner ? ImageRules.Text("owner", draft.Owner) : caller.ProjectId;
         if (owner != caller.ProjectId && !caller.IsAdmin)
         {

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Locations;
 using Registry.Api.Policy;
 using Registry.Api.Stores;
 using Registry.Api.Versions;
@@ -26,17 +27,18 @@ public static class ImageEndpoints
     }
 
     private static async Task ListAsync(
-        HttpContext context, ImageCommands commands, StoreSet stores, IOptions<RegistryOptions> options)
+        HttpContext context, ImageCommands commands, LocationViews locations, IOptions<RegistryOptions> options)
     {
         var request = ImageListQuery.Read(context.Request.Query, options.Value.Limits);
-        var images = await commands.ListAsync(Caller.Of(context), request, context.RequestAborted);
+        var caller = Caller.Of(context);
+        var images = await commands.ListAsync(caller, request, context.RequestAborted);
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartArray("images"u8);
         foreach (var image in images)
         {
-            ImageJson.Write(json, image, stores.IsMultiple);
+            ImageJson.Write(json, image, caller, locations);
             if (json.BytesPending > FlushBytes)
             {
                 await json.FlushAsync(context.RequestAborted);
@@ -82,8 +84,8 @@ public static class ImageEndpoints
     }
 
     private static async Task PatchAsync(
-        HttpContext context, string id, ImageCommands commands, PropertyProtections protections,
-        IOptions<RegistryOptions> options)
+        HttpContext context, string id, ImageCommands commands, LocationCommands locations,
+        PropertyProtections protections, IOptions<RegistryOptions> options)
     {
         var mediaType = context.Request.ContentType?.Split(';', 2)[0].Trim().ToLowerInvariant();
         if (!ImagePatch.IsMediaType(mediaType))
@@ -98,8 +100,10 @@ public static class ImageEndpoints
         using var body = await RequestBody.ReadJsonAsync(context);
         var patch = ImagePatch.Read(mediaType!, body.RootElement, limits.PatchOperations);
         var caller = Caller.Of(context);
-        var image = await commands.ChangeAsync(
-            caller, id, i => ImageChanges.Apply(caller, i, patch, limits, protections), context.RequestAborted);
+        var image = patch.Operations.Any(LocationEdits.IsAboutLocations)
+            ? await locations.PatchAsync(caller, id, patch, context.TraceIdentifier, context.RequestAborted)
+            : await commands.ChangeAsync(
+                caller, id, i => ImageChanges.Apply(caller, i, patch, limits, protections), context.RequestAborted);
         await ImageJson.WriteAsync(context, StatusCodes.Status200OK, image);
     }
 

@@ -1,19 +1,21 @@
 using System.Globalization;
 using System.Text.Json;
-using Registry.Api.Stores;
+using Registry.Api.Auth;
+using Registry.Api.Locations;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Images;
 
 /// <summary>Writes images as the Image API shows them: custom properties first, then the base attributes in Glance's
 /// order (spec/glance-v2.md, 3.1).</summary>
-public static class ImageJson
+internal static class ImageJson
 {
     /// <summary>Writes one image as a JSON object.</summary>
     /// <param name="json">Takes it.</param>
     /// <param name="image">The image.</param>
-    /// <param name="withStores">Whether to tell which stores have its bytes.</param>
-    public static void Write(Utf8JsonWriter json, Image image, bool withStores)
+    /// <param name="caller">Who is shown it.</param>
+    /// <param name="locations">Shows where its bytes are, as far as anybody is told.</param>
+    public static void Write(Utf8JsonWriter json, Image image, Caller caller, LocationViews locations)
     {
         json.WriteStartObject();
         foreach (var property in image.Properties)
@@ -39,6 +41,7 @@ public static class ImageJson
         json.WriteString("id"u8, image.Id);
         json.WriteString("created_at"u8, Time(image.CreatedAt));
         json.WriteString("updated_at"u8, Time(image.UpdatedAt));
+        locations.WriteTo(json, caller, image);
         json.WriteStartArray("tags"u8);
         foreach (var tag in image.Tags)
         {
@@ -49,7 +52,7 @@ public static class ImageJson
         json.WriteString("self"u8, $"/v2/images/{image.Id}");
         json.WriteString("file"u8, $"/v2/images/{image.Id}/file");
         json.WriteString("schema"u8, "/v2/schemas/image");
-        if (withStores && image.Locations.Count > 0)
+        if (locations.WithStores && image.Locations.Count > 0)
         {
             json.WriteString("stores"u8, string.Join(
                 ',', image.Locations.OrderBy(l => l.CreatedAt).Select(l => l.StoreId)));
@@ -64,7 +67,7 @@ public static class ImageJson
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
-        Write(json, image, context.RequestServices.GetRequiredService<StoreSet>().IsMultiple);
+        Write(json, image, Caller.Of(context), context.RequestServices.GetRequiredService<LocationViews>());
     }
 
     /// <summary>A time as the API shows it: UTC, whole seconds.</summary>

@@ -80,7 +80,7 @@ internal sealed partial class ImportJob(
         }
 
         var staged = await ledger.AbandonAsync(
-            job.ImageId!, job.Id, Kind, code, message, Properties(order.Stores), CancellationToken.None);
+            job.ImageId!, job.Id, Kind, code, message, Properties(order, order.Stores), CancellationToken.None);
         if (staged is not null)
         {
             await staging.RemoveAsync(staged.StoreId, staged.Key);
@@ -95,7 +95,7 @@ internal sealed partial class ImportJob(
             Log.Orphan(logger, orphan.ImageId);
             var staged = await ledger.AbandonAsync(
                 orphan.ImageId, Guid.Empty, Kind, orphan.Code ?? JobQueue.AttemptsExhausted,
-                orphan.Message ?? "The import was given up.", Properties([]), cancellationToken);
+                orphan.Message ?? "The import was given up.", Properties(order: null, []), cancellationToken);
             if (staged is not null)
             {
                 await staging.RemoveAsync(staged.StoreId, staged.Key);
@@ -136,7 +136,7 @@ internal sealed partial class ImportJob(
             duration, clock, cancellationToken);
         var failed = await CopyAsync(run, order, staged, copies, lease.Token);
         string[] reached = [.. order.Stores.Where(store => !failed.ContainsKey(store))];
-        var properties = Properties([.. failed.Keys]);
+        var properties = Properties(order, [.. failed.Keys]);
         if (order.Injects)
         {
             foreach (var (name, value) in options.Value.Import.Inject)
@@ -154,6 +154,7 @@ internal sealed partial class ImportJob(
                 StoreIds = reached,
                 Copies = copies,
                 Properties = properties,
+                Origin = order.Location is { } location ? new LocationOrigin(location.Url, location.Metadata) : null,
             },
             CancellationToken.None);
         if (leftover is not null)
@@ -295,11 +296,15 @@ internal sealed partial class ImportJob(
         }
     }
 
-    private Dictionary<string, string> Properties(IReadOnlyList<string> failed) => new()
-    {
-        [ImportProperties.Stores] = "",
-        [ImportProperties.Failed] = stores.IsMultiple ? string.Join(',', failed) : "",
-    };
+    // An image that got its bytes from a location tells of no import.
+    private Dictionary<string, string> Properties(ImportOrder? order, IReadOnlyList<string> failed) =>
+        order?.Location is not null
+            ? []
+            : new()
+            {
+                [ImportProperties.Stores] = "",
+                [ImportProperties.Failed] = stores.IsMultiple ? string.Join(',', failed) : "",
+            };
 
     private static string Result(string imageId, Dictionary<string, string> failed) => failed.Count == 0
         ? JsonSerializer.Serialize(new { image_id = imageId })

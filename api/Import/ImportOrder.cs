@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Registry.Api.Locations;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Import;
@@ -9,11 +10,16 @@ namespace Registry.Api.Import;
 /// <param name="Stores">The stores to bring the bytes to, the first one first.</param>
 /// <param name="MustSucceed">Whether one store that fails fails the import.</param>
 /// <param name="Injects">Whether the image gets the operator's properties.</param>
+/// <param name="Location">The location to take the bytes over from; null for other methods.</param>
 internal sealed record ImportOrder(
-    string Method, string? Uri, IReadOnlyList<string> Stores, bool MustSucceed, bool Injects)
+    string Method, string? Uri, IReadOnlyList<string> Stores, bool MustSucceed, bool Injects, NewLocation? Location = null)
 {
     /// <summary>The kind of these jobs.</summary>
     public const string Kind = "import";
+
+    /// <summary>An order to take the bytes of a location over into a store.</summary>
+    public static ImportOrder OfLocation(NewLocation location, string storeId) =>
+        new(ImportMethods.Location, Uri: null, [storeId], MustSucceed: true, Injects: false, location);
 
     /// <summary>Reads a job's.</summary>
     public static ImportOrder Of(Job job) => JsonSerializer.Deserialize<ImportOrder>(job.Input)!;

@@ -54,6 +54,9 @@ public static class ImportMethods
     /// <summary>From one of the image's stores to others.</summary>
     public const string Copy = "copy-image";
 
-    /// <summary>All methods.</summary>
+    /// <summary>From a location that a client gave; asked for by other means than an import.</summary>
+    public const string Location = "location";
+
+    /// <summary>All methods that imports can ask for.</summary>
     public static IReadOnlyList<string> All { get; } = [Direct, Web, Copy];
 }

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Options;
 using Registry.Api.ImageData;
 using Registry.Api.Jobs;
+using Registry.Api.Locations;
 using Registry.Api.Metrics;
 using Registry.Api.Outbound;
 using Registry.Api.Provisioning;
@@ -20,6 +21,7 @@ internal sealed class ImportSteps(
     ImageStaging staging,
     StagingLedger ledger,
     OutboundClient outbound,
+    LocationSources locations,
     StoreSet stores,
     RegistryMetrics metrics,
     TimeProvider clock,
@@ -39,6 +41,11 @@ internal sealed class ImportSteps(
     {
         var staged = await ledger.FindAsync(image.Id, cancellationToken)
             ?? await FetchAsync(run, order, image, cancellationToken);
+        if (order.Location is not null)
+        {
+            return staged; // whoever names a location says what the bytes there are, and gets these
+        }
+
         staged = await UnpackAsync(run, image, staged, cancellationToken);
         return await ConvertAsync(run, image, staged, cancellationToken);
     }
@@ -54,6 +61,11 @@ internal sealed class ImportSteps(
     private async Task<StagedBlob> FetchAsync(
         JobRun run, ImportOrder order, Image image, CancellationToken cancellationToken)
     {
+        if (order.Location is { } location)
+        {
+            return await TakeOverAsync(run, order, location, image, cancellationToken);
+        }
+
         if (order.Uri is null)
         {
             throw new RegistryException(ErrorCode.Conflict, "The staged bytes are gone.", "nothing_staged");
@@ -70,6 +82,18 @@ internal sealed class ImportSteps(
         return await staging.TakeAsync(
             new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), download, judge,
             cancellationToken);
+    }
+
+    private async Task<StagedBlob> TakeOverAsync(
+        JobRun run, ImportOrder order, NewLocation location, Image image, CancellationToken cancellationToken)
+    {
+        long? total = null;
+        using var body = await locations.OpenAsync(
+            location, bytes => run.Progress = new JobProgress("reading", bytes, total), cancellationToken);
+        total = body.Length;
+        return await staging.TakeAsync(
+            new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), body,
+            IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), cancellationToken);
     }
 
     private async Task<StagedBlob> UnpackAsync(

@@ -14,6 +14,10 @@ public interface IJobHandler
     /// longer; null for jobs that end.</summary>
     TimeSpan? Interval => null;
 
+    /// <summary>Whether a job that comes back rests the longer the longer it took; false for one that took long because
+    /// there was much to do, and may have more at once.</summary>
+    bool Rests => true;
+
     /// <summary>The jobs of this kind that are always there; none for jobs that end.</summary>
     IEnumerable<JobOrder> Standing => [];
 

@@ -142,7 +142,7 @@ internal sealed partial class JobRunner(
     // What goes over everything in a store takes long in a large one, and must not go on for ever at that.
     private async Task<string> EndAsync(JobRun run, string? result, TimeSpan elapsed)
     {
-        var rest = elapsed * RestOfStandingJobs;
+        var rest = _handlers[run.Job.Kind].Rests ? elapsed * RestOfStandingJobs : TimeSpan.Zero;
         var isHeld = _handlers[run.Job.Kind].Interval is { } interval
             ? await queue.RescheduleAsync(run.Job.Lease, rest > interval ? rest : interval, CancellationToken.None)
             : await queue.CompleteAsync(run.Job.Lease, run.Progress, result, CancellationToken.None);

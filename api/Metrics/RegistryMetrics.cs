@@ -23,6 +23,7 @@ public sealed class RegistryMetrics : IDisposable
     private readonly Histogram<double> _uploadSeconds;
     private readonly Histogram<double> _jobSeconds;
     private readonly Counter<long> _scrubFindings;
+    private readonly Counter<long> _events;
 
     /// <summary>Makes the instruments.</summary>
     public RegistryMetrics(IMeterFactory meters)
@@ -38,6 +39,7 @@ public sealed class RegistryMetrics : IDisposable
             });
         _jobSeconds = _meter.CreateHistogram<double>("registry.job.duration", "s", "Time an attempt at a job took");
         _scrubFindings = _meter.CreateCounter<long>("registry.scrub.findings", "{finding}", "Problems found by scrubs");
+        _events = _meter.CreateCounter<long>("registry.events", "{event}", "Events by what became of them");
         _storeReadBytes = _meter.CreateCounter<long>("registry.store.read.bytes", "By", "Bytes read from stores");
         _provisionedBytes = _meter.CreateCounter<long>("registry.provision.bytes", "By", "Guest bytes sent to disks");
         _reapedBlobs = _meter.CreateCounter<long>("registry.reaper.blobs", "{blob}", "Leftover blobs removed");
@@ -59,6 +61,12 @@ public sealed class RegistryMetrics : IDisposable
     /// <param name="count">How often.</param>
     public void Scrubbed(string problem, long count) =>
         _scrubFindings.Add(count, new KeyValuePair<string, object?>("problem", problem));
+
+    /// <summary>Something became of events.</summary>
+    /// <param name="outcome">delivered, postponed, dropped.</param>
+    /// <param name="count">How many.</param>
+    public void EventEnded(string outcome, long count) =>
+        _events.Add(count, new KeyValuePair<string, object?>("outcome", outcome));
 
     /// <summary>An upload started.</summary>
     public void UploadStarted() => _uploadsActive.Add(1);

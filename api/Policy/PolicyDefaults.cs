@@ -20,7 +20,7 @@ internal static class PolicyDefaults
     {
         ["default"] = "",
         ["context_is_admin"] = Admin,
-        ["service_api"] = "role:service",
+        ["service_api"] = "role:service or service_roles:service", // itself, or on behalf of the caller
 
         ["add_image"] =
             "role:admin or (role:member and project_id:%(project_id)s and project_id:%(owner)s)",

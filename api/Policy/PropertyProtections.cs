@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Images;
+using Registry.Api.Schemas;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Policy;
@@ -13,15 +14,17 @@ namespace Registry.Api.Policy;
 public sealed class PropertyProtections
 {
     private readonly PolicyEngine _policy;
+    private readonly CustomProperties _schema;
     private readonly IReadOnlyList<PropertyRule>? _rules;
     private readonly bool _isByPolicy;
 
     /// <summary>Reads the operator's file, if one is configured.</summary>
     /// <exception cref="ConfigurationException">It cannot be used; the message names the line.</exception>
-    public PropertyProtections(IOptions<RegistryOptions> options, PolicyEngine policy)
+    public PropertyProtections(IOptions<RegistryOptions> options, PolicyEngine policy, CustomProperties schema)
     {
         var section = options.Value.PropertyProtections;
         _policy = policy;
+        _schema = schema;
         _isByPolicy = section.RuleFormat == "policies";
         _rules = section.File.Length == 0 ? null : PropertyRulesFile.Read(section.File, _isByPolicy, policy.Knows);
     }
@@ -32,6 +35,7 @@ public sealed class PropertyProtections
     {
         ImageRules.RequireNotReserved(name);
         Require(caller, name, image.FindProperty(name) is null ? PropertyAction.Create : PropertyAction.Update);
+        _schema.RequireAllowed(name, value);
         image.SetProperty(ImageRules.PropertyName(name), ImageRules.PropertyValue(name, value));
     }
 

@@ -7,21 +7,33 @@ namespace Registry.Api.Schemas;
 /// Nova and glanceclient tell base attributes from custom properties (spec/glance-v2.md, 3.1 and 14).</summary>
 internal static class ImageSchema
 {
-    private const string UuidPattern =
+    /// <summary>What an id looks like.</summary>
+    internal const string UuidPattern =
         "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$";
 
     /// <summary>The schema of one image.</summary>
-    public static JsonObject Image() => new()
+    public static JsonObject Image(CustomProperties custom)
     {
-        ["name"] = "image",
-        ["properties"] = Properties(),
-        ["additionalProperties"] = new JsonObject { ["type"] = "string" },
-        ["links"] = new JsonArray(
-            Link("self", "{self}"), Link("enclosure", "{file}"), Link("describedby", "{schema}")),
-    };
+        var properties = Properties();
+        custom.Describe(properties);
+        var schema = new JsonObject
+        {
+            ["name"] = "image",
+            ["properties"] = properties,
+            ["additionalProperties"] = new JsonObject { ["type"] = "string" },
+            ["links"] = new JsonArray(
+                Link("self", "{self}"), Link("enclosure", "{file}"), Link("describedby", "{schema}")),
+        };
+        if (custom.Required.Count > 0)
+        {
+            schema["required"] = new JsonArray([.. custom.Required.Select(name => (JsonNode)name)]);
+        }
+
+        return schema;
+    }
 
     /// <summary>The schema of a list of images.</summary>
-    public static JsonObject Images() => Collection("images", Image());
+    public static JsonObject Images(CustomProperties custom) => Collection("images", Image(custom));
 
     /// <summary>The schema of one member.</summary>
     public static JsonObject Member() => new()
@@ -99,26 +111,6 @@ internal static class ImageSchema
                 ["required"] = new JsonArray("url", "metadata"),
             },
         },
-        ["kernel_id"] = Custom(new JsonObject
-        {
-            ["description"] = "Id of the image to use as the kernel of an AMI-style image.",
-            ["type"] = new JsonArray("null", "string"),
-            ["pattern"] = UuidPattern,
-        }),
-        ["ramdisk_id"] = Custom(new JsonObject
-        {
-            ["description"] = "Id of the image to use as the ramdisk of an AMI-style image.",
-            ["type"] = new JsonArray("null", "string"),
-            ["pattern"] = UuidPattern,
-        }),
-        ["instance_uuid"] = Custom(Text("Id of the instance the image was made from.", false)),
-        ["architecture"] = Custom(Text("Operating system architecture.", false)),
-        ["os_distro"] = Custom(Text("Common name of the operating system distribution.", false)),
-        ["os_version"] = Custom(Text("Operating system version as its distributor says it.", false)),
-        ["description"] = Custom(Text("A description of the image for people.", false)),
-        ["cinder_encryption_key_id"] = Custom(Text("Id in the key manager of the volume's encryption key.", false)),
-        ["cinder_encryption_key_deletion_policy"] = Custom(Words(
-            "What happens to the encryption key when the image is deleted.", ["on_image_deletion", "do_not_delete"])),
     };
 
     private static JsonObject Collection(string name, JsonObject item) => new()
@@ -191,12 +183,6 @@ internal static class ImageSchema
     private static JsonObject ReadOnly(JsonObject schema)
     {
         schema["readOnly"] = true;
-        return schema;
-    }
-
-    private static JsonObject Custom(JsonObject schema)
-    {
-        schema["is_base"] = false;
         return schema;
     }
 }

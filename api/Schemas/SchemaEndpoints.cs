@@ -8,8 +8,9 @@ public static class SchemaEndpoints
     /// <summary>Lists the routes.</summary>
     public static void MapSchemas(this IEndpointRouteBuilder v2)
     {
-        Map(v2, "image", ImageSchema.Image());
-        Map(v2, "images", ImageSchema.Images());
+        var custom = v2.ServiceProvider.GetRequiredService<CustomProperties>();
+        Map(v2, "image", ImageSchema.Image(custom));
+        Map(v2, "images", ImageSchema.Images(custom));
         Map(v2, "member", ImageSchema.Member());
         Map(v2, "members", ImageSchema.Members());
         Map(v2, "task", TaskSchema.Task());

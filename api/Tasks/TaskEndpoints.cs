@@ -22,7 +22,7 @@ internal static class TaskEndpoints
     private static async Task ListAsync(
         HttpContext context, TaskCommands tasks, IOptions<RegistryOptions> options)
     {
-        var (request, status) = ReadList(context.Request.Query, options.Value.Limits);
+        var (request, status, type) = ReadList(context.Request.Query, options.Value.Limits);
         var page = request is null
             ? []
             : await tasks.ListAsync(Caller.Of(context), request, context.RequestAborted);
@@ -30,7 +30,8 @@ internal static class TaskEndpoints
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartArray("tasks"u8);
-        foreach (var job in page.Where(job => status is null || TaskJson.Status(job) == status))
+        foreach (var job in page.Where(job =>
+            (status is null || TaskJson.Status(job) == status) && (type is null || TaskJson.Type(job) == type)))
         {
             TaskJson.WriteStub(json, job, options.Value.Jobs.Keep);
         }
@@ -72,8 +73,8 @@ internal static class TaskEndpoints
         json.WriteEndObject();
     }
 
-    // Null for what matches nothing: tasks of other types than imports do not exist here.
-    private static (JobListRequest? Request, string? Status) ReadList(IQueryCollection query, LimitsSection limits)
+    // Null for what matches nothing: imports in the way of old do not exist here.
+    private static (JobListRequest? Request, string? Status, string? Type) ReadList(IQueryCollection query, LimitsSection limits)
     {
         var limit = limits.ListDefault;
         if (query["limit"] is [{ } text]
@@ -100,7 +101,7 @@ internal static class TaskEndpoints
             throw ImageRules.Bad($"Invalid type value: {ImageRules.Shown(type)}");
         }
 
-        // All tasks are of one type, and ids ascend with the time of their making.
+        // All tasks are imports, and ids ascend with the time of their making.
         var sortKey = query["sort_key"].ToString();
         if (sortKey is not ("" or "id" or "type" or "status" or "created_at"))
         {
@@ -113,9 +114,9 @@ internal static class TaskEndpoints
             throw ImageRules.Bad($"Invalid sort direction: {ImageRules.Shown(direction)}");
         }
 
-        if (limit == 0 || type is "import" or "location_import")
+        if (limit == 0 || type == "import")
         {
-            return (null, null);
+            return (null, null, null);
         }
 
         return (
@@ -133,6 +134,7 @@ internal static class TaskEndpoints
                 IsAscending = direction == "asc",
                 IsByStatus = sortKey == "status",
             },
-            status.Length == 0 ? null : status);
+            status.Length == 0 ? null : status,
+            type.Length == 0 ? null : type);
     }
 }

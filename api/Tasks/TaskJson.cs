@@ -9,7 +9,9 @@ namespace Registry.Api.Tasks;
 /// <summary>Writes tasks as the Image API shows them (spec/glance-v2.md, 5).</summary>
 internal static class TaskJson
 {
-    private const string Type = "api_image_import";
+    /// <summary>Glance's word for the kind of task that a job is.</summary>
+    public static string Type(Job job) =>
+        ImportOrder.Of(job).Method == ImportMethods.Location ? "location_import" : "api_image_import";
 
     /// <summary>Glance's word for where a job is; one that waits for another attempt is under way.</summary>
     public static string Status(Job job) => job.Status switch
@@ -49,7 +51,7 @@ internal static class TaskJson
     private static void WriteBase(Utf8JsonWriter json, Job job, TimeSpan kept)
     {
         json.WriteString("id"u8, job.Id);
-        json.WriteString("type"u8, Type);
+        json.WriteString("type"u8, Type(job));
         json.WriteString("status"u8, Status(job));
         json.WriteString("owner"u8, job.Owner);
         json.WriteString("created_at"u8, ImageJson.Time(job.CreatedAt));
@@ -68,6 +70,21 @@ internal static class TaskJson
         var order = ImportOrder.Of(job);
         json.WriteStartObject("input"u8);
         json.WriteString("image_id"u8, job.ImageId);
+        if (order.Location is { } location)
+        {
+            json.WriteString("loc_url"u8, location.Url);
+            json.WriteStartObject("validation_data"u8);
+            if (location.Hash is not null)
+            {
+                json.WriteString("os_hash_algo"u8, location.Algorithm);
+                json.WriteString("os_hash_value"u8, location.Hash);
+            }
+
+            json.WriteEndObject();
+            json.WriteEndObject();
+            return;
+        }
+
         json.WriteStartObject("import_req"u8);
         json.WriteStartObject("method"u8);
         json.WriteString("name"u8, order.Method);

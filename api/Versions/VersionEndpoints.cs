@@ -8,9 +8,10 @@ public static class VersionEndpoints
 {
     // No image cache: what is advertised is what is there.
     private static readonly string[] Minors =
-        ["v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
+        ["v2.17", "v2.15", "v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
 
-    private static readonly string[] MinorsOfManyStores = ["v2.12", "v2.11", "v2.10", "v2.9", "v2.8", .. Minors[1..]];
+    private static readonly string[] MinorsOfManyStores =
+        ["v2.17", "v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", .. Minors[3..]];
 
     private const string MediaTypeV2 = "application/vnd.openstack.images-v2";
 

@@ -93,7 +93,7 @@ public sealed partial class Image
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: it is none of them.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: the image is not active.
     /// -or- <see cref="ErrorCode.Forbidden"/>: it is the last.</exception>
-    internal ImageLocation RemoveLocation(string storeId, DateTimeOffset now)
+    public ImageLocation RemoveLocation(string storeId, DateTimeOffset now)
     {
         if (Status != ImageStatus.Active)
         {

@@ -78,6 +78,21 @@ public sealed class ImageLocation
     /// <summary>When its bytes were found damaged or missing, UTC; null while nobody found anything.</summary>
     public DateTimeOffset? DamagedAt { get; private set; }
 
+    /// <summary>Where the bytes were taken over from, as the client named it; null when they were uploaded.</summary>
+    public string? Url { get; private set; }
+
+    /// <summary>What clients noted about the place, a JSON object; null for nothing.</summary>
+    public string? Metadata { get; private set; }
+
     /// <summary>The blob's name in its store.</summary>
     public BlobKey Key => new(ImageId, Generation);
+
+    /// <summary>Records what clients say about the place.</summary>
+    /// <param name="url">Where the bytes were taken over from; null keeps what is recorded.</param>
+    /// <param name="metadata">A JSON object; null for nothing.</param>
+    public void Describe(string? url, string? metadata)
+    {
+        Url = url ?? Url;
+        Metadata = metadata;
+    }
 }

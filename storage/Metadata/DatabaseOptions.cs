@@ -8,4 +8,7 @@ public sealed record DatabaseOptions
 
     /// <summary>Connection string as Npgsql or Microsoft.Data.Sqlite take it.</summary>
     public required string ConnectionString { get; init; }
+
+    /// <summary>Whether what happens to images is noted, for <see cref="EventOutbox"/>.</summary>
+    public bool RecordsEvents { get; init; }
 }

@@ -20,7 +20,15 @@ public sealed record ImportOutcome
 
     /// <summary>Properties to set on the image.</summary>
     public required IReadOnlyDictionary<string, string> Properties { get; init; }
+
+    /// <summary>The location that the bytes were taken over from; null when there is none.</summary>
+    public LocationOrigin? Origin { get; init; }
 }
+
+/// <summary>A location that a client named.</summary>
+/// <param name="Url">Its URL.</param>
+/// <param name="Metadata">What the client noted about it, a JSON object; null for nothing.</param>
+public sealed record LocationOrigin(string Url, string? Metadata);
 
 /// <summary>An image whose import is over and does not know it.</summary>
 /// <param name="ImageId">The image.</param>
@@ -166,7 +174,9 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 image.Activate(outcome.Result, now);
                 foreach (var storeId in outcome.StoreIds)
                 {
-                    image.AddLocation(staged.LocationIn(storeId, now));
+                    var location = staged.LocationIn(storeId, now);
+                    location.Describe(outcome.Origin?.Url, outcome.Origin?.Metadata);
+                    image.AddLocation(location);
                 }
 
                 await EndAsync(db, image, outcome.Properties, cancellationToken).ConfigureAwait(false);

@@ -38,6 +38,9 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
     /// <summary>Work that outlives requests.</summary>
     public DbSet<Job> Jobs => Set<Job>();
 
+    /// <summary>What happened and has not been told yet.</summary>
+    public DbSet<OutboxEvent> Events => Set<OutboxEvent>();
+
     /// <summary>Namespaces of metadata definitions.</summary>
     public DbSet<MetadefNamespace> MetadefNamespaces => Set<MetadefNamespace>();
 

@@ -239,6 +239,14 @@ namespace Registry.Migrations.Sqlite.Migrations
                         .HasColumnType("INTEGER")
                         .HasColumnName("index_length");
 
+                    b.Property<string>("Metadata")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("metadata");
+
+                    b.Property<string>("Url")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("url");
+
                     b.HasKey("ImageId", "StoreId")
                         .HasName("pk_image_locations");
 
@@ -654,6 +662,56 @@ namespace Registry.Migrations.Sqlite.Migrations
                         .HasName("pk_metadef_tags");
 
                     b.ToTable("metadef_tags", (string)null);
+                });
+
+            modelBuilder.Entity("Registry.Storage.Domain.OutboxEvent", b =>
+                {
+                    b.Property<long>("Number")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("number");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Data")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("data");
+
+                    b.Property<long>("DueAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("due_at");
+
+                    b.Property<int>("Failures")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("failures");
+
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Subject")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("subject");
+
+                    b.Property<string>("Type")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("type");
+
+                    b.HasKey("Number")
+                        .HasName("pk_events");
+
+                    b.HasIndex("CreatedAt")
+                        .HasDatabaseName("ix_events_created_at");
+
+                    b.HasIndex("Subject", "Number")
+                        .HasDatabaseName("ix_events_subject_number");
+
+                    b.ToTable("events", (string)null);
                 });
 
             modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>

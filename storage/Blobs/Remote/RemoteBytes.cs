@@ -119,6 +119,40 @@ internal sealed class RemoteBytes(HttpClient http, StoreCalls calls)
         return read;
     }
 
+    /// <summary>Asks how long an object is and which, by reading one byte of it: an address that is signed for reading
+    /// is good for nothing else.</summary>
+    /// <exception cref="StoreStatusException">There is no such object.</exception>
+    /// <exception cref="StoreUnavailableException">The store failed, or does not say.</exception>
+    public async Task<ObjectStat> ProbeAsync(Locate locate, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await calls.RunAsync(
+                "look at",
+                async attempt =>
+                {
+                    using var request = new HttpRequestMessage(HttpMethod.Get, await locate().ConfigureAwait(false));
+                    request.Headers.Range = new RangeHeaderValue(0, 0);
+                    using var response = await http
+                        .SendAsync(request, HttpCompletionOption.ResponseHeadersRead, attempt.Token)
+                        .ConfigureAwait(false);
+                    RequireRange(response, 0);
+                    return response.Content.Headers.ContentRange?.Length is { } length
+                        ? new ObjectStat(length, response.Headers.ETag?.Tag ?? "")
+                        : throw new StoreStatusException(HttpStatusCode.NotImplemented, "Range");
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch (StoreUnavailableException unavailable) when (
+            unavailable.InnerException is StoreStatusException
+            {
+                Status: HttpStatusCode.RequestedRangeNotSatisfiable,
+            })
+        {
+            return new ObjectStat(0, ""); // an empty object has no first byte
+        }
+    }
+
     // A server that knows no ranges sends everything: fine from the start, useless elsewhere.
     private static void RequireRange(HttpResponseMessage response, long offset)
     {

@@ -14,6 +14,7 @@ internal static class MatrixRequests
         ["PUT /v2/images/{id}/file"] = "content",
         ["PUT /v2/images/{id}/stage"] = "content",
         ["POST /v2/images/{id}/import"] = Import,
+        ["POST /v2/images/{id}/locations"] = """{"url":"https://images.example/disk"}""",
         ["POST /v2/images/{id}/members"] = """{"member":"UNIQUE"}""",
         ["PUT /v2/images/{id}/members/{member}"] = """{"status":"accepted"}""",
         ["POST /registry/v1/images/{id}/copies"] = """{"store":"second"}""",
@@ -31,7 +32,10 @@ internal static class MatrixRequests
     };
 
     private static readonly HashSet<string> OnEmptyImages =
-        ["PUT /v2/images/{id}/file", "PUT /v2/images/{id}/stage", "POST /v2/images/{id}/import"];
+    [
+        "PUT /v2/images/{id}/file", "PUT /v2/images/{id}/stage", "POST /v2/images/{id}/import",
+        "POST /v2/images/{id}/locations",
+    ];
 
     /// <summary>Whether a route wants an image that has no bytes yet.</summary>
     public static bool WantsEmpty(string route) => OnEmptyImages.Contains(route);

@@ -3,6 +3,7 @@ using Grpc.Core;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Registry.Api.Policy;
+using Registry.Api.Schemas;
 using Registry.Protos.V1;
 using Registry.Support;
 using Caller = Registry.Api.Auth.Caller;
@@ -217,6 +218,7 @@ public sealed class PropertyProtectionTests : IDisposable
             PropertyProtections = new PropertyProtectionsSection { File = path, RuleFormat = format },
         });
         return new PropertyProtections(
-            options, new PolicyEngine(options, TimeProvider.System, NullLogger<PolicyEngine>.Instance));
+            options, new PolicyEngine(options, TimeProvider.System, NullLogger<PolicyEngine>.Instance),
+            new CustomProperties(options));
     }
 }

@@ -40,7 +40,7 @@ public class ImportLab : IAsyncLifetime
 
     public ValueTask InitializeAsync() => App.InitializeAsync();
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         GC.SuppressFinalize(this);
         await App.DisposeAsync();

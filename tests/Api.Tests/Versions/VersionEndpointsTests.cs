@@ -20,6 +20,8 @@ public sealed class VersionEndpointsTests(RegistryApp app) : IClassFixture<Regis
             "CURRENT",
             Assert.Single(versions, v => v.GetProperty("status").GetString() == "CURRENT")
                 .GetProperty("status").GetString());
+        Assert.Equal("v2.17", versions[0].GetProperty("id").GetString());
+        Assert.Equal("CURRENT", versions[0].GetProperty("status").GetString());
         Assert.All(versions, v => Assert.Equal(
             $"{app.Url}v2/", Assert.Single(v.GetProperty("links").EnumerateArray()).GetProperty("href").GetString()));
     }

@@ -47,6 +47,18 @@ public abstract class ImportLedgerContract(TestDatabases databases, DatabaseKind
     }
 
     [Fact]
+    public async Task A_location_remembers_where_its_bytes_came_from()
+    {
+        var image = await RegisterAsync();
+        await StartAsync(image.Id);
+        var staged = await StageAsync(image.Id, isJob: true);
+        var outcome = Outcome(["s1"]) with { Origin = new LocationOrigin("https://x/y", """{"a":"b"}""") };
+        await Imports.CommitAsync(staged, outcome, Cancellation);
+        var location = Assert.Single((await LoadAsync(image.Id)).Locations);
+        Assert.Equal(("https://x/y", """{"a":"b"}"""), (location.Url, location.Metadata));
+    }
+
+    [Fact]
     public async Task An_image_has_one_import_at_a_time()
     {
         var image = await RegisterAsync();
