@@ -32,6 +32,7 @@ public static class StorageServices
         services.AddSingleton<BlobReaper>();
         services.AddSingleton<BlobScrub>();
         services.AddSingleton<CopyLedger>();
+        services.AddSingleton<AdoptionLedger>();
         services.AddSingleton<StagingLedger>();
         services.AddSingleton<ImportLedger>();
         services.AddSingleton<LocationHealth>();

@@ -50,6 +50,27 @@ internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> optio
         CancellationToken cancellationToken)
     {
         await using var writer = await store.BeginAsync(key, body.Length, cancellationToken);
+        return await TakeAsync(writer, body, judge, patience, check: null, cancellationToken);
+    }
+
+    /// <summary>Takes a body to its end and commits the blob.</summary>
+    /// <param name="writer">Writes the blob; disposed by the caller.</param>
+    /// <param name="body">The bytes.</param>
+    /// <param name="judge">What is refused.</param>
+    /// <param name="patience">How long a chunk may take; null for what clients get.</param>
+    /// <param name="check">Called before the commit; throws what else is refused.</param>
+    /// <param name="cancellationToken">Ends the work.</param>
+    /// <exception cref="RegistryException">TooLarge, BadRequest for another length than stated, ImageRejected, and what
+    /// <paramref name="check"/> throws.</exception>
+    /// <exception cref="IOException">The sender went away or the store failed.</exception>
+    public async Task<TakenBlob> TakeAsync(
+        IBlobWriter writer,
+        IUploadBody body,
+        IntakeJudge judge,
+        TimeSpan? patience,
+        Action<UploadSummary>? check,
+        CancellationToken cancellationToken)
+    {
         var index = new BlobIndexWriter((page, token) => writer.AppendAsync(BlobPart.Index, page, token));
         var inspector = new FormatInspector();
         using var pass = new UploadPass(
@@ -57,6 +78,7 @@ internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> optio
         var summary = await pass.RunAsync(
             body, options.Value.Limits.ImageSizeCapBytes, () => RequireAccepted(judge.Early(inspector)),
             cancellationToken);
+        check?.Invoke(summary);
         RequireAccepted(judge.Whole(summary.Inspection));
         var diskBytes = await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, cancellationToken);
         var root = await index.FinishAsync(cancellationToken);

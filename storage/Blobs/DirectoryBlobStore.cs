@@ -41,12 +41,25 @@ public sealed partial class DirectoryBlobStore : IBlobStore, IDisposable
     public ValueTask<IBlobWriter> BeginAsync(BlobKey key, long? expectedLength, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (Directory.Exists(BlobLayout.BlobDirectory(_root, key)))
-        {
-            throw new IOException($"Blob {key.ImageId}/{key.Generation} exists already.");
-        }
-
+        RequireNew(key);
         return ValueTask.FromResult<IBlobWriter>(new DirectoryBlobWriter(Id, _root, key, _disk, _logger));
+    }
+
+    /// <summary>Starts a blob whose data is a file that is there already: the file gets another name, in this store, and
+    /// none of its bytes is moved. The old name stays, and is the caller's to remove.</summary>
+    /// <param name="key">Must not exist yet.</param>
+    /// <param name="file">The file, open to read; on the store's file system. Whoever else may write to it can damage
+    /// the blob, which is found out when it is read.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
+    /// <returns>A writer for the index; all of the data must be appended too, as it was read from the file, and is not
+    /// written.</returns>
+    /// <exception cref="IOException">The file cannot be linked, for example because it is on another file
+    /// system.</exception>
+    public ValueTask<IBlobWriter> AdoptAsync(BlobKey key, SafeFileHandle file, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        RequireNew(key);
+        return ValueTask.FromResult<IBlobWriter>(new DirectoryBlobWriter(Id, _root, key, _disk, _logger, file));
     }
 
     /// <inheritdoc/>
@@ -127,6 +140,14 @@ public sealed partial class DirectoryBlobStore : IBlobStore, IDisposable
         catch (DirectoryNotFoundException)
         {
             // Gone already, as wanted.
+        }
+    }
+
+    private void RequireNew(BlobKey key)
+    {
+        if (Directory.Exists(BlobLayout.BlobDirectory(_root, key)))
+        {
+            throw new IOException($"Blob {key.ImageId}/{key.Generation} exists already.");
         }
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Microsoft.Win32.SafeHandles;
 
 namespace Registry.Storage.Blobs;
 
@@ -10,6 +11,7 @@ namespace Registry.Storage.Blobs;
 /// 3. rename the upload's directory into it: the blob is visible, whole;
 /// 4. flush the image's directory: the blob survives a power cut.
 /// A flush that fails is never repeated: the kernel may have dropped the pages it could not write.
+/// Data that is adopted is linked into the upload's directory and read there; what is appended is what was read from it.
 /// </remarks>
 internal sealed partial class DirectoryBlobWriter : IBlobWriter
 {
@@ -27,10 +29,12 @@ internal sealed partial class DirectoryBlobWriter : IBlobWriter
     private long _dataLength;
     private long _writtenBack;
     private long _indexLength;
+    private readonly bool _isAdopted;
     private bool _isCommitted;
     private bool _isDisposed;
 
-    public DirectoryBlobWriter(string storeId, string root, BlobKey key, DirectoryDisk disk, ILogger logger)
+    public DirectoryBlobWriter(
+        string storeId, string root, BlobKey key, DirectoryDisk disk, ILogger logger, SafeFileHandle? adopted = null)
     {
         _storeId = storeId;
         _root = root;
@@ -38,10 +42,13 @@ internal sealed partial class DirectoryBlobWriter : IBlobWriter
         _disk = disk;
         _logger = logger;
         _directory = BlobLayout.UploadDirectory(root, key);
+        _isAdopted = adopted is not null;
         try
         {
             DirectoryDisk.CreateDirectory(_directory);
-            _data = DirectoryDisk.CreateFile(PathOf(BlobPart.Data));
+            _data = adopted is null
+                ? DirectoryDisk.CreateFile(PathOf(BlobPart.Data))
+                : DirectoryDisk.LinkFile(adopted, PathOf(BlobPart.Data));
             _index = DirectoryDisk.CreateFile(PathOf(BlobPart.Index));
         }
         catch (Exception exception) when (DirectoryDisk.IsFailure(exception))
@@ -71,6 +78,12 @@ internal sealed partial class DirectoryBlobWriter : IBlobWriter
                 await RandomAccess.WriteAsync(_index.SafeFileHandle, bytes, _indexLength, cancellationToken)
                     .ConfigureAwait(false);
                 _indexLength += bytes.Length;
+                return;
+            }
+
+            if (_isAdopted)
+            {
+                _dataLength += bytes.Length;
                 return;
             }
 
@@ -174,7 +187,15 @@ internal sealed partial class DirectoryBlobWriter : IBlobWriter
 
     private void FlushUpload()
     {
-        RandomAccess.SetLength(_data.SafeFileHandle, _dataLength);
+        if (!_isAdopted)
+        {
+            RandomAccess.SetLength(_data.SafeFileHandle, _dataLength);
+        }
+        else if (RandomAccess.GetLength(_data.SafeFileHandle) != _dataLength)
+        {
+            throw new IOException("the file changed while it was read");
+        }
+
         _disk.FlushFile(_data.SafeFileHandle);
         _disk.FlushFile(_index.SafeFileHandle);
         _disk.FlushDirectory(_directory);

@@ -21,6 +21,8 @@ internal sealed partial class DirectoryDisk
     private const int NotImplemented = 38;
     private const int QuotaExceeded = 122;
     private const uint SyncRangeWrite = 2;
+    private const int AtWorkingDirectory = -100;
+    private const int AtFollow = 0x400;
     private const int OpenReadOnly = 0;
     private const int OpenCloseOnExec = 0x80000;
 
@@ -82,6 +84,24 @@ internal sealed partial class DirectoryDisk
                 $"open of {path} failed: {new Win32Exception(error).Message} (errno {error})", error);
     }
 
+    /// <summary>Gives an open file another name on its file system, and opens it under that name, to read. Used by its
+    /// handle only.</summary>
+    /// <exception cref="IOException">It cannot be linked.</exception>
+    public static FileStream LinkFile(SafeFileHandle file, string path)
+    {
+        // By the descriptor: what the old name means by now is of no interest.
+        var open = $"/proc/self/fd/{file.DangerousGetHandle()}";
+        if (LinkAt(AtWorkingDirectory, open, AtWorkingDirectory, path, AtFollow) < 0)
+        {
+            var error = Marshal.GetLastPInvokeError();
+            throw new IOException(
+                $"the file cannot be linked into the store: {new Win32Exception(error).Message} (errno {error})", error);
+        }
+
+        return new FileStream(
+            OpenRead(path) ?? throw new IOException($"{path} is gone", NoSuchEntry), FileAccess.Read, bufferSize: 0);
+    }
+
     /// <summary>Starts to write a range of a file to the disk and does not wait for it. A hint: only a flush makes it
     /// last, and a flush reports what failed meanwhile.</summary>
     /// <exception cref="IOException">The disk refused already.</exception>
@@ -115,6 +135,9 @@ internal sealed partial class DirectoryDisk
 
     [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
     private static partial int SyncFileRange(SafeFileHandle file, long offset, long length, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "linkat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int LinkAt(int fromDirectory, string from, int toDirectory, string to, int flags);
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial SafeFileHandle Open(string path, int flags);

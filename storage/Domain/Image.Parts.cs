@@ -89,6 +89,13 @@ public sealed partial class Image
     /// <summary>Records where bytes are.</summary>
     internal void AddLocation(ImageLocation location) => _locations.Add(location);
 
+    /// <summary>Records where the bytes are that the image came with.</summary>
+    internal void Adopt(ImageLocation location)
+    {
+        Generation = location.Generation;
+        AddLocation(location);
+    }
+
     /// <summary>Forgets one of the places where bytes are.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: it is none of them.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: the image is not active.

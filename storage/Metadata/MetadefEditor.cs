@@ -96,6 +96,21 @@ public sealed class MetadefEditor(IDbContextFactory<RegistryDb> databases, TimeP
             cancellationToken);
     }
 
+    /// <summary>Remembers a type of resources; one that is known stays as it is.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is
+    /// unknown.</exception>
+    public Task RememberAsync(MetadefResourceType type, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(databases, (db, _) => RememberAsync(db, type, cancellationToken), cancellationToken);
+
+    private static Task<int> RememberAsync(
+        RegistryDb db, MetadefResourceType type, CancellationToken cancellationToken)
+    {
+        var created = DatabaseDialect.Parameter(db, Timestamps.Stored(type.CreatedAt));
+        return db.Database.ExecuteSqlAsync(
+            $"insert into metadef_resource_types (name, created_at) values ({type.Name}, {created}) on conflict do nothing",
+            cancellationToken);
+    }
+
     private static async Task<MetadefNamespace> LockAsync(
         RegistryDb db, string name, Viewer viewer, CancellationToken cancellationToken)
     {
@@ -115,12 +130,10 @@ public sealed class MetadefEditor(IDbContextFactory<RegistryDb> databases, TimeP
             throw NameTaken(definitions, inner: null);
         }
 
-        var now = DatabaseDialect.Parameter(db, Timestamps.Stored(time.GetUtcNow()));
+        var now = time.GetUtcNow();
         foreach (var type in definitions.Associations.Select(a => a.Name).Order(StringComparer.Ordinal))
         {
-            await db.Database.ExecuteSqlAsync(
-                $"insert into metadef_resource_types (name, created_at) values ({type}, {now}) on conflict do nothing",
-                cancellationToken).ConfigureAwait(false);
+            await RememberAsync(db, new MetadefResourceType(type, now), cancellationToken).ConfigureAwait(false);
         }
 
         try

@@ -89,6 +89,29 @@ public sealed partial class S3BlobStore : IBlobStore, IDisposable
         }
     }
 
+    /// <summary>Fills a buffer from an object of the bucket that is no part of a blob, wherever in the bucket it
+    /// is.</summary>
+    /// <param name="name">The object's whole name.</param>
+    /// <param name="offset">Byte offset, 0 or more.</param>
+    /// <param name="buffer">Where the bytes go.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>Bytes read; less than the buffer only where the object ends.</returns>
+    /// <exception cref="FileNotFoundException">There is no such object.</exception>
+    /// <exception cref="StoreUnavailableException">The store failed.</exception>
+    public async ValueTask<int> ReadForeignAsync(
+        string name, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _bytes.ReadObjectAsync(
+                default, () => _bucket.SignGetAsync(name), offset, buffer, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlobNotFoundException)
+        {
+            throw new FileNotFoundException($"Store '{Id}' has no object '{name}'.");
+        }
+    }
+
     /// <inheritdoc/>
     public async ValueTask<BlobStat?> StatAsync(BlobKey key, CancellationToken cancellationToken)
     {
