@@ -42,13 +42,14 @@ internal sealed class Invariants(Site site, Ledger ledger)
         await AccountsAsync();
         await OnceAsync();
         await NeverAgainAsync(registry.Client);
+        foreach (var running in site.Started.Where(r => r.IsRunning))
+        {
+            Bounds(running); // of the load that was; what follows is the checker's own
+        }
+
         await IsolationAsync(registry);
         await DisksAsync(registry);
         Secrets();
-        foreach (var running in site.Started.Where(r => r.IsRunning))
-        {
-            Bounds(running);
-        }
 
         if (_problems.Count > 0)
         {
