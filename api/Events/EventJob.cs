@@ -31,9 +31,6 @@ internal sealed partial class EventJob(
     public TimeSpan? Interval => _options.Poll;
 
     /// <inheritdoc/>
-    public bool Rests => false;
-
-    /// <inheritdoc/>
     public IEnumerable<JobOrder> Standing =>
         [new JobOrder(Kind, "{}") { UniqueKey = Kind, AttemptsMax = JobOrder.Unlimited }];
 

@@ -10,13 +10,8 @@ public interface IJobHandler
     /// <summary>The kind of job, a stable word.</summary>
     string Kind { get; }
 
-    /// <summary>How long to wait before a job of this kind begins anew, or twenty times as long as it took where that is
-    /// longer; null for jobs that end.</summary>
+    /// <summary>How long to wait before a job of this kind begins anew; null for jobs that end.</summary>
     TimeSpan? Interval => null;
-
-    /// <summary>Whether a job that comes back rests the longer the longer it took; false for one that took long because
-    /// there was much to do, and may have more at once.</summary>
-    bool Rests => true;
 
     /// <summary>The jobs of this kind that are always there; none for jobs that end.</summary>
     IEnumerable<JobOrder> Standing => [];

@@ -18,7 +18,6 @@ internal sealed partial class JobRunner(
     IOptions<RegistryOptions> options,
     ILogger<JobRunner> logger) : BackgroundService
 {
-    private const int RestOfStandingJobs = 20;
     private static readonly TimeSpan BackOffMax = TimeSpan.FromMinutes(5);
 
     private readonly Dictionary<string, IJobHandler> _handlers = handlers.ToDictionary(h => h.Kind);
@@ -111,7 +110,7 @@ internal sealed partial class JobRunner(
                 var result = run.IsCancelRequested
                     ? throw new OperationCanceledException()
                     : await _handlers[job.Kind].RunAsync(run, lease.Token);
-                outcome = await EndAsync(run, result, clock.GetElapsedTime(started));
+                outcome = await EndAsync(run, result);
             }
             catch (Exception e)
             {
@@ -139,12 +138,10 @@ internal sealed partial class JobRunner(
         return state != LeaseState.Lost;
     }
 
-    // What goes over everything in a store takes long in a large one, and must not go on for ever at that.
-    private async Task<string> EndAsync(JobRun run, string? result, TimeSpan elapsed)
+    private async Task<string> EndAsync(JobRun run, string? result)
     {
-        var rest = _handlers[run.Job.Kind].Rests ? elapsed * RestOfStandingJobs : TimeSpan.Zero;
         var isHeld = _handlers[run.Job.Kind].Interval is { } interval
-            ? await queue.RescheduleAsync(run.Job.Lease, rest > interval ? rest : interval, CancellationToken.None)
+            ? await queue.RescheduleAsync(run.Job.Lease, interval, CancellationToken.None)
             : await queue.CompleteAsync(run.Job.Lease, run.Progress, result, CancellationToken.None);
         return isHeld ? "succeeded" : "lost";
     }

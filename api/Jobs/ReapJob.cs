@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Registry.Api.Metrics;
@@ -11,9 +12,14 @@ namespace Registry.Api.Jobs;
 /// <summary>Gives up expired uploads and removes the blobs of one store that nothing refers to, again and again; one
 /// replica at a time.</summary>
 internal sealed class ReapJob(
-    BlobReaper reaper, UploadLedger ledger, StoreSet stores, RegistryMetrics metrics, IOptions<RegistryOptions> options)
-    : IJobHandler
+    BlobReaper reaper, UploadLedger ledger, StoreSet stores, RegistryMetrics metrics, TimeProvider clock,
+    IOptions<RegistryOptions> options) : IJobHandler
 {
+    // A store that takes long to list is listed a twentieth of the time at most; expired uploads are given up all the same.
+    private const int RestAfterLongRound = 20;
+    private static readonly TimeSpan LongRound = TimeSpan.FromSeconds(5);
+    private readonly ConcurrentDictionary<string, DateTimeOffset> _rests = [];
+
     /// <inheritdoc/>
     public string Kind => "reap";
 
@@ -37,7 +43,15 @@ internal sealed class ReapJob(
             return null; // it has become read-only since
         }
 
+        if (clock.GetUtcNow() < _rests.GetValueOrDefault(id))
+        {
+            return null;
+        }
+
+        var started = clock.GetTimestamp();
         var removed = await reaper.ReapAsync(stores.Get(id), options.Value.Uploads.ReapGrace, cancellationToken);
+        var elapsed = clock.GetElapsedTime(started);
+        _rests[id] = clock.GetUtcNow() + (elapsed > LongRound ? elapsed * RestAfterLongRound : TimeSpan.Zero);
         metrics.Reaped(removed.Count);
         return null;
     }

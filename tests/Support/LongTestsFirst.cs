@@ -4,7 +4,7 @@ using Xunit.v3;
 namespace Registry.Support;
 
 /// <summary>Runs what takes minutes before what takes seconds, so that no processor is idle while the last long one
-/// ends. Long are the classes of fault checks and of properties, by their names.</summary>
+/// ends. Long are the fault checks and the classes of properties, by their names.</summary>
 public sealed class LongTestsFirst : ITestCollectionOrderer
 {
     /// <inheritdoc/>
@@ -13,7 +13,7 @@ public sealed class LongTestsFirst : ITestCollectionOrderer
         where TTestCollection : ITestCollection =>
         [.. testCollections.OrderByDescending(collection => IsLong(collection.TestCollectionDisplayName))];
 
-    // "Test collection for NAMESPACE.CLASS (id: NUMBER)"
+    // "Test collection for NAMESPACE.CLASS (id: NUMBER)", or the collection's own name.
     private static bool IsLong(string name) =>
-        name.Contains("Checks (", StringComparison.Ordinal) || name.Contains("Properties (", StringComparison.Ordinal);
+        name.EndsWith("Checks", StringComparison.Ordinal) || name.Contains("Properties (", StringComparison.Ordinal);
 }

@@ -19,7 +19,9 @@ public sealed class EmbeddedFaultChecks() : FaultChecks("embedded")
 /// <summary>On PostgreSQL and S3.</summary>
 public sealed class ProductionFaultChecks() : FaultChecks("production");
 
-/// <summary>A short run of everything below tests/faults; the long one is run by hand and by night.</summary>
+/// <summary>A short run of everything below tests/faults; the long one is run by hand and by night. One after the other:
+/// each expects answers within seconds.</summary>
+[Collection("Fault Checks")]
 public abstract class FaultChecks(string configuration)
 {
     protected const int CannotRun = 2;
