@@ -14,12 +14,13 @@ public sealed class GlanceLab : IAsyncLifetime
 {
     private const string Package = "/usr/lib/python3/dist-packages/glance/cmd/api.py";
     private const string Python = "/usr/bin/python3";
-    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(5);
 
     private readonly TempDirectory _directory = new();
     private readonly SemaphoreSlim _starting = new(1, 1);
     private readonly StringBuilder _log = new();
     private PostgresServer? _postgres;
+    private Task? _start;
     private Process? _api;
     private Uri? _s3;
     private string _bucket = "";
@@ -60,36 +61,38 @@ public sealed class GlanceLab : IAsyncLifetime
         Assert.SkipWhen(missing is not null, $"{missing} is not installed.");
     }
 
-    /// <summary>Starts Glance, when the first asks.</summary>
+    /// <summary>Starts Glance, when the first asks. What fails for one fails for all: nobody gets half of it.</summary>
     public async Task StartAsync(SharedS3 s3)
     {
         Require();
         await _starting.WaitAsync(RegistryApp.Stop);
         try
         {
-            if (_postgres is null)
-            {
-                if (CephS3.IsInstalled)
-                {
-                    var server = await s3.GetAsync();
-                    (_s3, _bucket) = (server.Endpoint, server.NewBucket());
-                }
-
-                _postgres = await PostgresServer.StartAsync();
-                await _postgres.CreateDatabaseAsync("glance");
-                var port = Ports.Free();
-                await WriteSettingsAsync(port);
-                await ManageAsync(Settings, "db", "sync");
-                await _postgres.CreateDatabaseAsync("glance_schema", "glance");
-                await ManageAsync(Settings, "db", "load_metadefs", Catalogue);
-                await StartApiAsync(port);
-                await GlanceContent.MakeAsync(this);
-            }
+            await (_start ??= StartOnceAsync(s3));
         }
         finally
         {
             _starting.Release();
         }
+    }
+
+    private async Task StartOnceAsync(SharedS3 s3)
+    {
+        if (CephS3.IsInstalled)
+        {
+            var server = await s3.GetAsync();
+            (_s3, _bucket) = (server.Endpoint, server.NewBucket());
+        }
+
+        _postgres = await PostgresServer.StartAsync();
+        await _postgres.CreateDatabaseAsync("glance");
+        var port = Ports.Free();
+        await WriteSettingsAsync(port);
+        await ManageAsync(Settings, "db", "sync");
+        await _postgres.CreateDatabaseAsync("glance_schema", "glance");
+        await ManageAsync(Settings, "db", "load_metadefs", Catalogue);
+        await StartApiAsync(port);
+        await GlanceContent.MakeAsync(this);
     }
 
     /// <summary>The database, as glance-api.conf names it.</summary>
