@@ -134,7 +134,8 @@ public sealed class ImportGlanceTests(GlanceLab glance, SharedS3 s3)
     }
 
     // What never changed says nothing of it in Glance, and when it was made in the registry; what resource types there are
-    // never changes in the registry; and an object that requires nothing says so in Glance by an empty list.
+    // never changes in the registry; an object that requires nothing says so in Glance by an empty list; and Glance's links
+    // have blanks in them, which is no URL.
     private static void Align(JsonNode? theirs, JsonNode? ours, string within = "")
     {
         if (theirs is JsonObject all && ours is JsonObject others)
@@ -152,6 +153,11 @@ public sealed class ImportGlanceTests(GlanceLab glance, SharedS3 s3)
             if (all["required"] is JsonArray { Count: 0 } && !others.ContainsKey("required"))
             {
                 all.Remove("required");
+            }
+
+            if (others["self"] is JsonValue link)
+            {
+                others["self"] = Uri.UnescapeDataString(link.GetValue<string>());
             }
 
             all.ToList().ForEach(p => Align(p.Value, others[p.Key], p.Key));
