@@ -26,7 +26,7 @@ internal static class DbCommand
         var command = new Command(name, description) { config };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            await using var app = ServeCommand.Build(parsed.GetValue(config));
+            await using var app = ServeCommand.BuildForVerb(parsed.GetValue(config));
             return await run(app.Services.GetRequiredService<DatabaseMigrator>(), cancellationToken);
         });
         return command;

@@ -70,7 +70,7 @@ internal static class ImportGlanceCommand
         FileInfo? config, GlanceConnection from, IReadOnlyList<FileRoot> roots, Wishes wishes,
         CancellationToken cancellationToken)
     {
-        await using var app = ServeCommand.Build(config);
+        await using var app = ServeCommand.BuildForVerb(config);
         var services = app.Services;
         if ((await services.GetRequiredService<DatabaseMigrator>().PendingAsync(cancellationToken)).Count > 0)
         {

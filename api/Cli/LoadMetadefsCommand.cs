@@ -53,7 +53,7 @@ internal static class LoadMetadefsCommand
     {
         // All files are read before anything is written: one that cannot be used leaves no half.
         var items = path is null ? MetadefLoader.Catalogue() : MetadefLoader.Folder(path.FullName);
-        await using var app = ServeCommand.Build(config);
+        await using var app = ServeCommand.BuildForVerb(config);
         var pending = await app.Services.GetRequiredService<DatabaseMigrator>().PendingAsync(cancellationToken);
         if (pending.Count > 0)
         {

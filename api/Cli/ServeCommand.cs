@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging.Console;
 
 namespace Registry.Api.Cli;
 
@@ -26,7 +27,7 @@ internal static class ServeCommand
     /// <exception cref="ConfigurationException">It cannot start.</exception>
     public static async Task<int> RunAsync(FileInfo? config, CancellationToken cancellationToken)
     {
-        await using var app = Build(config);
+        await using var app = Build(config, _ => { });
         await app.StartAsync(cancellationToken);
         await app.WaitForShutdownAsync(cancellationToken);
         return 0;
@@ -38,9 +39,17 @@ internal static class ServeCommand
         Description = "JSON configuration file, over the defaults and under the environment",
     };
 
+    /// <summary>Builds the server for a verb that only uses its parts. Standard output is the verb's: the log goes to
+    /// standard error.</summary>
+    /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
+    public static WebApplication BuildForVerb(FileInfo? config) => Build(
+        config,
+        services => services.Configure<ConsoleLoggerOptions>(
+            console => console.LogToStandardErrorThreshold = LogLevel.Trace));
+
     /// <summary>Builds the server from the defaults, a configuration file and the environment.</summary>
     /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
-    public static WebApplication Build(FileInfo? config)
+    private static WebApplication Build(FileInfo? config, Action<IServiceCollection> configure)
     {
         // A watch for a changed appsettings.json would be one on every folder below the current directory, the data
         // included; settings are read once.
@@ -56,6 +65,7 @@ internal static class ServeCommand
             builder.Configuration.AddEnvironmentVariables();
         }
 
+        configure(builder.Services);
         return RegistryServer.Build(builder);
     }
 }

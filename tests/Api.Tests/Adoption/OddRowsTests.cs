@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text.Json.Nodes;
 using Registry.Support;
 
 namespace Registry.Api.Tests.Adoption;
@@ -75,6 +76,26 @@ public sealed class OddRowsTests(GlanceLab glance, SharedS3 s3)
         Assert.Equal("outside_of_store", (await lab.Registry.LeftAsync(lab.Connection, [lab.Store]))[Id(1)]);
         Assert.Empty(await lab.Registry.LeftAsync(lab.Connection, [$"/srv/glance={lab.Store}"]));
         Assert.Equal([Id(1)], lab.Blobs());
+    }
+
+    [Fact]
+    public async Task What_is_logged_does_not_get_into_the_output()
+    {
+        await using var lab = await LabAsync();
+        await lab.AddAsync(1, lab.File("good"));
+        lab.Registry.Settings["Registry:Stores:0:Id"] = "default";
+        lab.Registry.Settings["Registry:Stores:0:Path"] = lab.Registry.Blobs;
+        var nobody = new Uri($"http://127.0.0.1:{Ports.Free()}");
+        foreach (var (name, value) in SharedS3.Settings(1, "away", nobody, "bucket"))
+        {
+            lab.Registry.Settings[name] = name.EndsWith(":Silence", StringComparison.Ordinal)
+                || name.EndsWith(":Deadline", StringComparison.Ordinal) ? "00:00:01" : value;
+        }
+
+        var result = await lab.Registry.RunAsync(lab.Connection, [lab.Store], "--output=json");
+        Assert.True(result.ExitCode == 0, result.Output + result.Error);
+        Assert.Equal(1, JsonNode.Parse(result.Output)!["images"]!["taken"]!.GetValue<int>());
+        Assert.Contains("away", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]
