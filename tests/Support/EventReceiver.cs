@@ -82,7 +82,7 @@ public sealed class EventReceiver : IAsyncDisposable
                 await TakeAsync(await _listener.GetContextAsync().ConfigureAwait(false)).ConfigureAwait(false);
             }
         }
-        catch (Exception closed) when (closed is HttpListenerException or ObjectDisposedException)
+        catch (Exception closed) when (closed is HttpListenerException or InvalidOperationException)
         {
             return; // it was disposed
         }

@@ -113,7 +113,7 @@ public sealed class FakeS3 : IAsyncDisposable
                 answers.Add(Task.Run(() => AnswerSafelyAsync(context)));
             }
         }
-        catch (Exception closed) when (closed is HttpListenerException or ObjectDisposedException)
+        catch (Exception closed) when (closed is HttpListenerException or InvalidOperationException)
         {
             await Task.WhenAll(answers).ConfigureAwait(false); // it was disposed
         }

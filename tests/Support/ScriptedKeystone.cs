@@ -72,7 +72,7 @@ public sealed class ScriptedKeystone : IAsyncDisposable
                 await AnswerAsync(await _listener.GetContextAsync().ConfigureAwait(false)).ConfigureAwait(false);
             }
         }
-        catch (Exception closed) when (closed is HttpListenerException or ObjectDisposedException)
+        catch (Exception closed) when (closed is HttpListenerException or InvalidOperationException)
         {
             return; // it was disposed
         }

@@ -84,7 +84,7 @@ public sealed class TcpGate : IAsyncDisposable
             {
                 client = await _listener.AcceptSocketAsync().ConfigureAwait(false);
             }
-            catch (Exception closed) when (closed is SocketException or ObjectDisposedException)
+            catch (Exception closed) when (closed is SocketException or InvalidOperationException)
             {
                 return; // the gate was disposed
             }
