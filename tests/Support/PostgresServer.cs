@@ -50,7 +50,7 @@ public sealed class PostgresServer : IAsyncDisposable
         var settings = string.Create(
             CultureInfo.InvariantCulture,
             $"-p {server._port} -h 127.0.0.1 -k {directory} -c fsync=off -c full_page_writes=off " +
-            $"-c max_connections=200");
+            $"-c max_connections=400");
         await server.RunServerToolAsync("initdb", "-D", server.DataDirectory, "-A", "trust", "-U", "postgres",
             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").ConfigureAwait(false);
         await server.RunServerToolAsync("pg_ctl", "-D", server.DataDirectory, "-l", Path.Combine(directory, "log"),

@@ -136,7 +136,15 @@ public sealed class TestDatabase : IAsyncDisposable
 
     public Task<RegistryDb> OpenAsync() => Get<IDbContextFactory<RegistryDb>>().CreateDbContextAsync();
 
-    public ValueTask DisposeAsync() => _services.DisposeAsync();
+    // Idle connections to a database that nobody needs any more count with the server for minutes, and it takes so many.
+    public async ValueTask DisposeAsync()
+    {
+        await _services.DisposeAsync();
+        if (Kind == DatabaseKind.Postgres)
+        {
+            Npgsql.NpgsqlConnection.ClearAllPools();
+        }
+    }
 }
 
 /// <summary>A contract test on one kind of database; each test class gets its own.</summary>
