@@ -50,7 +50,7 @@ internal sealed class ProvisionJob(
         var order = OrderOf(job);
         if (order.Target is not null)
         {
-            new TargetDisk(Target(options.Value, order.Target), order.Name, job.Id).Remove();
+            new TargetDisk(Target(options.Value, order.Target), order.Name, job.Id, job.Attempt).Remove();
         }
         else if (await uploads.StatusAsync(order.NewImageId!) is ImageStatus.Queued)
         {
@@ -61,10 +61,10 @@ internal sealed class ProvisionJob(
     private async Task<string> ToFileAsync(JobRun run, ProvisionOrder order, CancellationToken cancellationToken)
     {
         await using var stored = await disks.OpenAsync(order.ImageId, cancellationToken);
-        var file = new TargetDisk(Target(options.Value, order.Target!), order.Name, run.Job.Id);
+        var file = new TargetDisk(Target(options.Value, order.Target!), order.Name, run.Job.Id, run.Job.Attempt);
         using var share = shares.Join();
         var written = await file.MakeAsync(
-            stored, order, run.Job.Attempt > 1, share.Options,
+            stored, order, share.Options,
             (done, total) => run.Progress = new JobProgress("writing", done, total), cancellationToken);
         return JsonSerializer.Serialize(new
         {

@@ -6,19 +6,19 @@ using Registry.Storage.Domain;
 namespace Registry.Api.Provisioning;
 
 /// <summary>A disk in a target directory. It has its name only when it is whole; until then it is called after the job
-/// that makes it.</summary>
+/// that makes it, and the attempt: a worker that lost the job and does not know it yet is in nobody's way.</summary>
 /// <param name="directory">The target.</param>
 /// <param name="name">The file's name there.</param>
 /// <param name="job">The job.</param>
-internal sealed class TargetDisk(string directory, string name, Guid job)
+/// <param name="attempt">Which attempt at it, from 1.</param>
+internal sealed class TargetDisk(string directory, string name, Guid job, int attempt)
 {
     private readonly string _path = Path.Combine(directory, name);
-    private readonly string _partial = Path.Combine(directory, $".{name}.{job}.part");
+    private readonly string _partial = Path.Combine(directory, $".{name}.{job}.{attempt}.part");
 
     /// <summary>Makes it.</summary>
     /// <param name="stored">The image.</param>
     /// <param name="order">Format and size.</param>
-    /// <param name="isAgain">Whether the job was begun before: the file may be its own already.</param>
     /// <param name="read">How the image is read.</param>
     /// <param name="progress">Hears guest bytes done, and how many there are.</param>
     /// <param name="cancellationToken">Cancels; the unfinished file is removed.</param>
@@ -26,12 +26,13 @@ internal sealed class TargetDisk(string directory, string name, Guid job)
     /// <exception cref="RegistryException">Conflict: there is a file of that name.</exception>
     /// <exception cref="IOException">The store or the target failed.</exception>
     public async Task<long> MakeAsync(
-        StoredDisk stored, ProvisionOrder order, bool isAgain, DiskReadOptions read, Action<long, long> progress,
+        StoredDisk stored, ProvisionOrder order, DiskReadOptions read, Action<long, long> progress,
         CancellationToken cancellationToken)
     {
+        Remove(); // what a worker that was killed left
         if (Path.Exists(_path))
         {
-            return isAgain && await IsMineAsync(stored, order, cancellationToken)
+            return attempt > 1 && await IsMineAsync(stored, order, cancellationToken)
                 ? 0
                 : throw new RegistryException(
                     ErrorCode.Conflict, $"There is a file '{name}' in the target already.", "target_exists");
@@ -50,8 +51,14 @@ internal sealed class TargetDisk(string directory, string name, Guid job)
         return written;
     }
 
-    /// <summary>Removes what is unfinished.</summary>
-    public void Remove() => File.Delete(_partial);
+    /// <summary>Removes what all attempts left unfinished.</summary>
+    public void Remove()
+    {
+        foreach (var unfinished in Directory.EnumerateFiles(directory, $".{name}.{job}.*.part"))
+        {
+            File.Delete(unfinished);
+        }
+    }
 
     // A worker that went away after the last step: the file is what it was to be.
     private async Task<bool> IsMineAsync(StoredDisk stored, ProvisionOrder order, CancellationToken cancellationToken)
