@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 
 namespace Registry.Support;
@@ -18,11 +17,7 @@ public sealed class ScriptedKeystone : IAsyncDisposable
     /// <summary>Starts to serve.</summary>
     public ScriptedKeystone()
     {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        var port = ((IPEndPoint)probe.LocalEndpoint).Port;
-        probe.Stop();
-        Url = $"http://127.0.0.1:{port}/identity";
+        Url = $"http://127.0.0.1:{Ports.Free()}/identity";
         _listener.Prefixes.Add(Url + "/");
         _listener.Start();
         _serving = ServeAsync();

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
+using Registry.Support;
 
 namespace Registry.Engine.Tests.Oracle;
 
@@ -18,7 +18,7 @@ internal sealed class RangeServer : IAsyncDisposable
     {
         this.path = path;
         this.delay = delay;
-        Address = new Uri($"http://127.0.0.1:{FreePort()}/");
+        Address = new Uri($"http://127.0.0.1:{Ports.Free()}/");
         listener.Prefixes.Add(Address.ToString());
         listener.Start();
         serving = ServeAsync();
@@ -37,13 +37,6 @@ internal sealed class RangeServer : IAsyncDisposable
     {
         listener.Close();
         await serving;
-    }
-
-    private static int FreePort()
-    {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        return ((IPEndPoint)probe.LocalEndpoint).Port;
     }
 
     private async Task ServeAsync()
