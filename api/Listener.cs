@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Registry.Api.Nbd;
 
 namespace Registry.Api;
 
@@ -16,6 +17,9 @@ internal enum Listener
 
     /// <summary>Metrics.</summary>
     Metrics,
+
+    /// <summary>Disks by NBD; where it is wanted.</summary>
+    Nbd,
 }
 
 /// <summary>Opens the ports and tells requests apart by them.</summary>
@@ -29,6 +33,10 @@ internal static class Listeners
         Open(kestrel, endpoints.Http, HttpProtocols.Http1, Listener.Http);
         Open(kestrel, endpoints.Grpc, HttpProtocols.Http2, Listener.Grpc);
         Open(kestrel, endpoints.Metrics, HttpProtocols.Http1, Listener.Metrics);
+        if (endpoints.Nbd.Length > 0)
+        {
+            Listen(kestrel, endpoints.Nbd, listen => listen.UseConnectionHandler<NbdListener>());
+        }
     }
 
     /// <summary>The port a request came in by.</summary>
@@ -46,9 +54,7 @@ internal static class Listeners
 
     private static void Open(KestrelServerOptions kestrel, string url, HttpProtocols protocols, Listener listener)
     {
-        var uri = new Uri(url);
-        var address = uri.Host == "localhost" ? IPAddress.Loopback : IPAddress.Parse(uri.DnsSafeHost);
-        kestrel.Listen(address, uri.Port, listen =>
+        Listen(kestrel, url, listen =>
         {
             listen.Protocols = protocols;
             listen.Use(next => connection =>
@@ -57,5 +63,12 @@ internal static class Listeners
                 return next(connection);
             });
         });
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, string url, Action<ListenOptions> configure)
+    {
+        var uri = new Uri(url);
+        var address = uri.Host == "localhost" ? IPAddress.Loopback : IPAddress.Parse(uri.DnsSafeHost);
+        kestrel.Listen(address, uri.Port >= 0 ? uri.Port : EndpointsSection.NbdPort, configure);
     }
 }

@@ -7,6 +7,7 @@ using Registry.Api.Cors;
 using Registry.Api.Events;
 using Registry.Api.Import;
 using Registry.Api.Locations;
+using Registry.Api.Nbd;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Api.Provisioning;
@@ -71,6 +72,9 @@ public sealed record RegistryOptions
     /// <summary>Work that outlives requests.</summary>
     public JobsSection Jobs { get; init; } = new();
 
+    /// <summary>Disks by NBD.</summary>
+    public NbdSection Nbd { get; init; } = new();
+
     /// <summary>Base of the links in the version document, e.g. https://images.example; empty means the request's
     /// own.</summary>
     public string PublicEndpoint { get; init; } = "";
@@ -130,15 +134,29 @@ public sealed record RegistryOptions
         Provisioning.Validate();
         Locations.Validate();
         Outbound.Validate();
+        Nbd.Validate();
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {
-            var isHttp = Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttp
-                && (uri.Host == "localhost" || IPAddress.TryParse(uri.DnsSafeHost, out _));
-            Require(isHttp, "Registry:Endpoints", url, "an http://ADDRESS:PORT URL");
-            Require(
-                Auth.Kind != "none" || Auth.AllowAnonymousRemote || uri!.IsLoopback, "Registry:Endpoints", url,
-                "a loopback address while Registry:Auth:Kind is none (or set Registry:Auth:AllowAnonymousRemote=true)");
+            RequireEndpoint(url, Uri.UriSchemeHttp);
         }
+
+        if (Endpoints.Nbd.Length > 0)
+        {
+            RequireEndpoint(Endpoints.Nbd, EndpointsSection.NbdScheme);
+            Require(
+                Auth.Kind == "none", "Registry:Endpoints:Nbd", Endpoints.Nbd,
+                "left out unless Registry:Auth:Kind is none: an NBD client cannot say who it is");
+        }
+    }
+
+    private void RequireEndpoint(string url, string scheme)
+    {
+        var isOne = Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme == scheme
+            && (uri.Host == "localhost" || IPAddress.TryParse(uri.DnsSafeHost, out _));
+        Require(isOne, "Registry:Endpoints", url, $"{(scheme[0] == 'h' ? "an" : "a")} {scheme}://ADDRESS:PORT URL");
+        Require(
+            Auth.Kind != "none" || Auth.AllowAnonymousRemote || uri!.IsLoopback, "Registry:Endpoints", url,
+            "a loopback address while Registry:Auth:Kind is none (or set Registry:Auth:AllowAnonymousRemote=true)");
     }
 
     internal static void Require(bool condition, string key, string value, string expected)
@@ -187,6 +205,18 @@ public sealed record EndpointsSection
 
     /// <summary>Prometheus metrics.</summary>
     public string Metrics { get; init; } = "http://127.0.0.1:9294";
+
+    /// <summary>Disks by NBD, nbd://ADDRESS:PORT; empty for not at all.</summary>
+    public string Nbd { get; init; } = "";
+
+    /// <summary>The scheme of <see cref="Nbd"/>.</summary>
+    internal const string NbdScheme = "nbd";
+
+    /// <summary>The protocol's own port.</summary>
+    internal const int NbdPort = 10809;
+
+    /// <summary>Where NBD is when it is wanted and nobody says where.</summary>
+    internal const string NbdDefault = "nbd://127.0.0.1:10809";
 }
 
 /// <summary>Registry:Policy.</summary>

@@ -19,6 +19,7 @@ using Registry.Api.Locations;
 using Registry.Api.Members;
 using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
+using Registry.Api.Nbd;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Api.Provisioning;
@@ -69,10 +70,13 @@ public static class RegistryServer
         return app;
     }
 
-    /// <summary>The addresses that the server listens on, in the order HTTP, gRPC, metrics. Known once it has
-    /// started.</summary>
+    /// <summary>The addresses that the server listens on, in the order HTTP, gRPC, metrics, and NBD where it is wanted.
+    /// Known once it has started.</summary>
     public static IReadOnlyList<string> Addresses(IServiceProvider services) =>
-        [.. services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
+        [.. services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses
+            .Select((address, number) => number == (int)Listener.Nbd
+                ? new UriBuilder(address) { Scheme = EndpointsSection.NbdScheme }.Uri.GetLeftPart(UriPartial.Authority)
+                : address)];
 
     private static void AddLogging(ILoggingBuilder logging)
     {
@@ -174,6 +178,9 @@ public static class RegistryServer
         }
 
         AddImports(services);
+        services.AddSingleton<NbdCache>();
+        services.AddSingleton<NbdDisks>();
+        services.AddSingleton<NbdListener>();
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
     }
@@ -208,7 +215,9 @@ public static class RegistryServer
                     auth.TrustedNetworks(), provider.GetRequiredService<PolicyEngine>()));
                 break;
             default:
-                services.AddSingleton<ICallerSource>(new ImplicitCaller(auth.Project));
+                var caller = new ImplicitCaller(auth.Project);
+                services.AddSingleton(caller);
+                services.AddSingleton<ICallerSource>(caller);
                 break;
         }
     }

@@ -13,13 +13,14 @@ internal interface ICallerSource
 /// looked at.</summary>
 internal sealed class ImplicitCaller(string project) : ICallerSource
 {
-    private readonly Caller _caller = new(project, "admin", IsAdmin: true)
+    /// <summary>Who everybody is.</summary>
+    public Caller Caller { get; } = new(project, "admin", IsAdmin: true)
     {
         Roles = new HashSet<string> { "admin", "member", "reader" },
     };
 
     /// <inheritdoc/>
-    public ValueTask<Caller?> FindAsync(HttpContext context) => ValueTask.FromResult<Caller?>(_caller);
+    public ValueTask<Caller?> FindAsync(HttpContext context) => ValueTask.FromResult<Caller?>(Caller);
 }
 
 /// <summary>Kind <c>keystone</c>: the bearer of a token that Keystone vouches for.</summary>

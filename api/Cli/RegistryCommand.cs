@@ -39,7 +39,7 @@ public static class RegistryCommand
             DbCommand.Create(),
         };
         ConnectionOptions.AddTo(root);
-        root.SetAction((_, cancellationToken) => ServeCommand.RunAsync(null, cancellationToken));
+        root.SetAction((_, cancellationToken) => ServeCommand.RunAsync(null, nbd: false, cancellationToken));
         try
         {
             var configuration = new InvocationConfiguration

@@ -10,6 +10,10 @@ internal static class ServeCommand
     public static Command Create()
     {
         var config = ConfigOption();
+        var nbd = new Option<bool>("--nbd")
+        {
+            Description = "Export images as disks over NBD too, at Registry:Endpoints:Nbd (nbd://127.0.0.1:10809)",
+        };
         var command = new Command("serve", """
             Run the registry (the default verb).
 
@@ -18,16 +22,24 @@ internal static class ServeCommand
 
             Settings come from --config FILE and the environment, e.g.
               Registry__DataDirectory=/var/lib/registry registry serve
-            """) { config };
-        command.SetAction((parsed, cancellationToken) => RunAsync(parsed.GetValue(config), cancellationToken));
+
+            With --nbd, nbd://127.0.0.1:10809/IMAGE is the disk of an image, an id or a name: read-only, whatever format
+            it is stored in, and read from the store as it is asked for. nbd://127.0.0.1:10809/IMAGE+overlay can be
+            written to; what was written is lost when the connection ends.
+            """) { config, nbd };
+        command.SetAction((parsed, cancellationToken) =>
+            RunAsync(parsed.GetValue(config), parsed.GetValue(nbd), cancellationToken));
         return command;
     }
 
     /// <summary>Runs the server until it is told to stop.</summary>
+    /// <param name="config">A configuration file; null for none.</param>
+    /// <param name="nbd">Whether NBD is wanted, wherever the configuration says or at its usual place.</param>
+    /// <param name="cancellationToken">Stops it.</param>
     /// <exception cref="ConfigurationException">It cannot start.</exception>
-    public static async Task<int> RunAsync(FileInfo? config, CancellationToken cancellationToken)
+    public static async Task<int> RunAsync(FileInfo? config, bool nbd, CancellationToken cancellationToken)
     {
-        await using var app = Build(config, _ => { });
+        await using var app = Build(config, builder => ListenForNbd(builder.Configuration, nbd));
         await app.StartAsync(cancellationToken);
         await app.WaitForShutdownAsync(cancellationToken);
         return 0;
@@ -44,12 +56,12 @@ internal static class ServeCommand
     /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
     public static WebApplication BuildForVerb(FileInfo? config) => Build(
         config,
-        services => services.Configure<ConsoleLoggerOptions>(
+        builder => builder.Services.Configure<ConsoleLoggerOptions>(
             console => console.LogToStandardErrorThreshold = LogLevel.Trace));
 
     /// <summary>Builds the server from the defaults, a configuration file and the environment.</summary>
     /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
-    private static WebApplication Build(FileInfo? config, Action<IServiceCollection> configure)
+    private static WebApplication Build(FileInfo? config, Action<WebApplicationBuilder> configure)
     {
         // A watch for a changed appsettings.json would be one on every folder below the current directory, the data
         // included; settings are read once.
@@ -65,7 +77,16 @@ internal static class ServeCommand
             builder.Configuration.AddEnvironmentVariables();
         }
 
-        configure(builder.Services);
+        configure(builder);
         return RegistryServer.Build(builder);
+    }
+
+    private static void ListenForNbd(ConfigurationManager configuration, bool wanted)
+    {
+        const string endpoint = "Registry:Endpoints:Nbd";
+        if (wanted && string.IsNullOrEmpty(configuration[endpoint]))
+        {
+            configuration[endpoint] = EndpointsSection.NbdDefault;
+        }
     }
 }

@@ -69,7 +69,7 @@ internal sealed partial class Startup(
             "{Count} uploads were cut off by the last stop; their images are queued again")]
         public static partial void Reclaimed(ILogger logger, int count);
 
-        [LoggerMessage(2, LogLevel.Information, "ready: {Addresses} (HTTP, gRPC, metrics)")]
+        [LoggerMessage(2, LogLevel.Information, "ready: {Addresses} (HTTP, gRPC, metrics, NBD if wanted)")]
         public static partial void Ready(ILogger logger, string addresses);
     }
 }

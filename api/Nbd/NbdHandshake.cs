@@ -1,0 +1,277 @@
+using System.Buffers.Binary;
+using System.Text;
+using Registry.Api.Auth;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Nbd;
+
+/// <summary>What a client has chosen.</summary>
+/// <param name="Export">The export.</param>
+/// <param name="IsStructured">Whether replies are structured.</param>
+/// <param name="HasStatus">Whether it may ask which bytes are stored.</param>
+internal sealed record NbdChoice(NbdExport Export, bool IsStructured, bool HasStatus);
+
+/// <summary>The first part of a connection: a client asks for what there is until it chooses an export, or
+/// goes.</summary>
+/// <remarks>Everything is bounded: options in number and length, names, and by the caller the time.</remarks>
+internal sealed class NbdHandshake(
+    NbdInput input, NbdAnswers answers, Caller caller, NbdDisks disks, NbdCache cache, NbdSection settings)
+    : IAsyncDisposable
+{
+    private const int OptionsMax = 256;
+    private const int OptionHead = 16;
+    private const int OptionMaxBytes = 32 << 10;
+    private const uint FixedNewstyle = 1;
+    private const uint NoZeroes = 2;
+
+    private bool _withZeroes;
+    private bool _isStructured;
+    private string? _contextOf;
+    private (string Image, NbdDisk Disk)? _looked;
+
+    /// <summary>Answers until the client has chosen.</summary>
+    /// <returns>Null when it went without.</returns>
+    /// <exception cref="NbdViolationException">It does not keep to the protocol or to the bounds.</exception>
+    public async ValueTask<NbdChoice?> RunAsync(CancellationToken cancellationToken)
+    {
+        await answers.HelloAsync(cancellationToken);
+        var head = new byte[OptionHead];
+        if (!await input.FillAsync(head.AsMemory(0, sizeof(uint)), cancellationToken))
+        {
+            return null;
+        }
+
+        var flags = BinaryPrimitives.ReadUInt32BigEndian(head);
+        if ((flags & ~(FixedNewstyle | NoZeroes)) != 0)
+        {
+            throw new NbdViolationException("the client has unknown flags");
+        }
+
+        _withZeroes = (flags & NoZeroes) == 0;
+        for (var count = 0; count < OptionsMax; count++)
+        {
+            if (!await input.FillAsync(head, cancellationToken))
+            {
+                return null;
+            }
+
+            if (BinaryPrimitives.ReadUInt64BigEndian(head) != NbdMagic.Option)
+            {
+                throw new NbdViolationException("an option does not begin with its magic number");
+            }
+
+            var option = (NbdOption)BinaryPrimitives.ReadUInt32BigEndian(head.AsSpan(8));
+            var length = BinaryPrimitives.ReadUInt32BigEndian(head.AsSpan(12));
+            if (length > OptionMaxBytes)
+            {
+                throw new NbdViolationException("an option is too long");
+            }
+
+            var data = new byte[length];
+            if (!await input.FillAsync(data, cancellationToken) || option == NbdOption.Abort)
+            {
+                await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+                return null;
+            }
+
+            if (await AnswerAsync(option, data, cancellationToken) is { } choice)
+            {
+                return choice;
+            }
+        }
+
+        throw new NbdViolationException("there are too many options");
+    }
+
+    /// <summary>Leaves the disk that the client looked at last.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (_looked is { } looked)
+        {
+            _looked = null;
+            await looked.Disk.RemoveUserAsync();
+        }
+    }
+
+    private async ValueTask<NbdChoice?> AnswerAsync(NbdOption option, byte[] data, CancellationToken cancellationToken)
+    {
+        switch (option)
+        {
+            case NbdOption.ExportName:
+                return await ExportNameAsync(data, cancellationToken);
+            case NbdOption.Info or NbdOption.Go:
+                return await InfoAsync(option, data, cancellationToken);
+            case NbdOption.List or NbdOption.StructuredReply when data.Length > 0:
+                await RefuseAsync(option, NbdAnswer.Invalid, "This option takes no data.", cancellationToken);
+                return null;
+            case NbdOption.List:
+                await ListAsync(cancellationToken);
+                return null;
+            case NbdOption.StructuredReply:
+                _isStructured = true;
+                await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+                return null;
+            case NbdOption.ListMetaContext or NbdOption.SetMetaContext:
+                await MetaAsync(option, data, cancellationToken);
+                return null;
+            default:
+                await RefuseAsync(option, NbdAnswer.Unsupported, "This option is not known.", cancellationToken);
+                return null;
+        }
+    }
+
+    // This option cannot be refused: what cannot be exported ends the connection.
+    private async ValueTask<NbdChoice> ExportNameAsync(byte[] data, CancellationToken cancellationToken)
+    {
+        if (data.Length > NbdExportName.MaxBytes)
+        {
+            throw new NbdViolationException("an export name is too long");
+        }
+
+        var name = Encoding.UTF8.GetString(data);
+        try
+        {
+            var choice = await ChooseAsync(name, cancellationToken);
+            await answers.ExportAsync(
+                choice.Export.Size, NbdExport.Abilities(choice.Export.IsWritable, _isStructured), _withZeroes,
+                cancellationToken);
+            return choice;
+        }
+        catch (Exception e) when (NbdErrors.IsOfRequest(e))
+        {
+            throw new NbdViolationException($"an export was asked for that there is not: {e.Message}");
+        }
+    }
+
+    private async ValueTask<NbdChoice?> InfoAsync(NbdOption option, byte[] data, CancellationToken cancellationToken)
+    {
+        if (!TryParse(data, out var name, out var wanted))
+        {
+            await RefuseAsync(option, NbdAnswer.Invalid, "The request is malformed.", cancellationToken);
+            return null;
+        }
+
+        try
+        {
+            var disk = await LookAsync(NbdExportName.Parse(name).Image, cancellationToken);
+            var isWritable = NbdExportName.Parse(name).IsOverlay;
+            var choice = option == NbdOption.Go ? await ChooseAsync(name, cancellationToken) : null;
+            answers.Info(
+                option, disk, NbdExport.Abilities(isWritable, _isStructured), NbdExport.PreferredBlock(disk), wanted,
+                name);
+            await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+            return choice;
+        }
+        catch (Exception e) when (NbdErrors.IsOfRequest(e))
+        {
+            await RefuseAsync(option, e, cancellationToken);
+            return null;
+        }
+    }
+
+    private async ValueTask ListAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            foreach (var image in await disks.ListAsync(caller, cancellationToken))
+            {
+                await answers.ServerAsync(NbdOption.List, image.Id, image.Name ?? "", cancellationToken);
+            }
+
+            await answers.EndAsync(NbdOption.List, NbdAnswer.Ack, "", cancellationToken);
+        }
+        catch (RegistryException e)
+        {
+            await RefuseAsync(NbdOption.List, e, cancellationToken);
+        }
+    }
+
+    private async ValueTask MetaAsync(NbdOption option, byte[] data, CancellationToken cancellationToken)
+    {
+        var isSet = option == NbdOption.SetMetaContext;
+        if (isSet)
+        {
+            _contextOf = null;
+        }
+
+        if (!_isStructured || NbdMeta.TryParse(data) is not { } meta)
+        {
+            await RefuseAsync(
+                option, NbdAnswer.Invalid,
+                _isStructured ? "The request is malformed." : "Structured replies must be chosen first.",
+                cancellationToken);
+            return;
+        }
+
+        try
+        {
+            await LookAsync(NbdExportName.Parse(meta.ExportName).Image, cancellationToken);
+        }
+        catch (Exception e) when (NbdErrors.IsOfRequest(e))
+        {
+            await RefuseAsync(option, e, cancellationToken);
+            return;
+        }
+
+        if (isSet ? meta.Selects() : meta.Lists())
+        {
+            _contextOf = isSet ? meta.ExportName : _contextOf;
+            answers.Context(option, isSet ? NbdMeta.AllocationId : 0);
+        }
+
+        await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+    }
+
+    /// <summary>The disk of an image; the one looked at last is kept open, for clients ask several times.</summary>
+    private async ValueTask<NbdDisk> LookAsync(string image, CancellationToken cancellationToken)
+    {
+        if (_looked is { } looked && looked.Image == image)
+        {
+            return looked.Disk;
+        }
+
+        var disk = await disks.OpenAsync(caller, image, cancellationToken);
+        await DisposeAsync();
+        _looked = (image, disk);
+        return disk;
+    }
+
+    private async ValueTask<NbdChoice> ChooseAsync(string name, CancellationToken cancellationToken)
+    {
+        var wanted = NbdExportName.Parse(name);
+        var disk = await LookAsync(wanted.Image, cancellationToken);
+        var overlay = wanted.IsOverlay
+            ? NbdOverlay.Create(settings.OverlayDirectory, disk.Disk.VirtualSize, settings.OverlayMaxBytes)
+            : null;
+        _looked = null; // the export's now
+        return new NbdChoice(new NbdExport(disk, overlay, cache), _isStructured, _contextOf == name);
+    }
+
+    private ValueTask RefuseAsync(NbdOption option, Exception exception, CancellationToken cancellationToken) =>
+        RefuseAsync(
+            option,
+            exception is RegistryException { Code: ErrorCode.Forbidden } ? NbdAnswer.Policy : NbdAnswer.Unknown,
+            exception.Message, cancellationToken);
+
+    private ValueTask RefuseAsync(
+        NbdOption option, NbdAnswer answer, string message, CancellationToken cancellationToken) =>
+        answers.EndAsync(option, answer, message, cancellationToken);
+
+    private static bool TryParse(ReadOnlySpan<byte> data, out string name, out List<NbdInfo> wanted)
+    {
+        wanted = [];
+        if (!NbdMeta.TryTakeText(ref data, out name) || data.Length < sizeof(ushort))
+        {
+            return false;
+        }
+
+        var count = BinaryPrimitives.ReadUInt16BigEndian(data);
+        data = data[sizeof(ushort)..];
+        for (; count > 0 && data.Length >= sizeof(ushort); count--, data = data[sizeof(ushort)..])
+        {
+            wanted.Add((NbdInfo)BinaryPrimitives.ReadUInt16BigEndian(data));
+        }
+
+        return count == 0 && data.IsEmpty;
+    }
+}

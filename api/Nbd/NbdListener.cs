@@ -1,0 +1,135 @@
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Metrics;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Nbd;
+
+/// <summary>Serves NBD: each connection is a handshake, and then a session with the export that was chosen.</summary>
+/// <remarks>A client of this protocol cannot say who it is, so the port opens only where all callers are one
+/// (<c>Registry:Auth:Kind</c> none).</remarks>
+internal sealed partial class NbdListener(
+    NbdDisks disks,
+    NbdCache cache,
+    ImplicitCaller caller,
+    RegistryMetrics metrics,
+    TimeProvider clock,
+    IHostApplicationLifetime lifetime,
+    IOptions<RegistryOptions> options,
+    ILogger<NbdListener> logger) : ConnectionHandler
+{
+    private const int KeepAliveSeconds = 60;
+    private int _connections;
+
+    private NbdSection Settings => options.Value.Nbd;
+
+    /// <inheritdoc/>
+    public override async Task OnConnectedAsync(ConnectionContext connection)
+    {
+        var isOneTooMany = Interlocked.Increment(ref _connections) > Settings.ConnectionsMax;
+        try
+        {
+            if (!isOneTooMany)
+            {
+                await ServeAsync(connection);
+            }
+        }
+        catch (Exception e) when (IsOfTheClient(e))
+        {
+            Log.Dropped(logger, connection.ConnectionId, e.Message);
+            connection.Abort();
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _connections);
+        }
+    }
+
+    private async Task ServeAsync(ConnectionContext connection)
+    {
+        KeepAlive(connection);
+        var input = new NbdInput(connection.Transport.Input);
+        if (await HandshakeAsync(connection, input) is not { } choice)
+        {
+            return;
+        }
+
+        await using var export = choice.Export;
+        Log.Opened(logger, connection.ConnectionId, export.Disk.ImageId, export.IsWritable);
+        using var replies = new NbdReplies(connection.Transport.Output, choice.IsStructured, Settings.Patience, clock);
+        using var session = new NbdSession(choice, input, replies, Settings.Patience, e => Break(connection, e));
+        try
+        {
+            await session.RunAsync(lifetime.ApplicationStopping, connection.ConnectionClosed);
+        }
+        catch (OperationCanceledException)
+        {
+            // The server stops, or the client has gone.
+        }
+        finally
+        {
+            metrics.Provisioned(session.BytesRead);
+        }
+    }
+
+    private async ValueTask<NbdChoice?> HandshakeAsync(ConnectionContext connection, NbdInput input)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(
+            lifetime.ApplicationStopping, connection.ConnectionClosed);
+        limit.CancelAfter(Settings.HandshakeTimeout);
+        var answers = new NbdAnswers(connection.Transport.Output);
+        await using var handshake = new NbdHandshake(input, answers, caller.Caller, disks, cache, Settings);
+        try
+        {
+            return await handshake.RunAsync(limit.Token);
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested)
+        {
+            throw new NbdViolationException("it did not choose an export in time");
+        }
+    }
+
+    // A request that cannot be answered ends the connection, which ends all others.
+    private void Break(ConnectionContext connection, Exception exception)
+    {
+        if (!IsOfTheClient(exception) && exception is not OperationCanceledException)
+        {
+            Log.Failed(logger, connection.ConnectionId, exception);
+        }
+        else if (!connection.ConnectionClosed.IsCancellationRequested)
+        {
+            Log.Dropped(logger, connection.ConnectionId, exception.Message);
+        }
+
+        connection.Abort();
+    }
+
+    private static bool IsOfTheClient(Exception exception) =>
+        exception is NbdViolationException or TimeoutException or IOException;
+
+    // A host that died says nothing; its connection would stay for ever.
+    private static void KeepAlive(ConnectionContext connection)
+    {
+        if (connection.Features.Get<IConnectionSocketFeature>()?.Socket is { } socket)
+        {
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, KeepAliveSeconds);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            1, LogLevel.Information, "NBD connection {Connection} opened image {ImageId} (overlay: {Overlay})")]
+        public static partial void Opened(ILogger logger, string connection, string imageId, bool overlay);
+
+        [LoggerMessage(2, LogLevel.Information, "NBD connection {Connection} was dropped: {Reason}")]
+        public static partial void Dropped(ILogger logger, string connection, string reason);
+
+        [LoggerMessage(3, LogLevel.Error, "NBD connection {Connection} failed")]
+        public static partial void Failed(ILogger logger, string connection, Exception exception);
+    }
+}

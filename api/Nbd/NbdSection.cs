@@ -1,0 +1,38 @@
+namespace Registry.Api.Nbd;
+
+/// <summary>Registry:Nbd.</summary>
+public sealed record NbdSection
+{
+    /// <summary>Connections served at once; one more is closed at once.</summary>
+    public int ConnectionsMax { get; init; } = 256;
+
+    /// <summary>How long a client has to choose an export.</summary>
+    public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a client may keep a message half sent, or a reply unread.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Directory of what is written to overlays; empty means the system's temporary directory.</summary>
+    public string OverlayDirectory { get; init; } = "";
+
+    /// <summary>Most bytes that one overlay holds.</summary>
+    public long OverlayMaxBytes { get; init; } = 16L << 30;
+
+    /// <summary>Checks the ranges.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        RegistryOptions.Require(
+            ConnectionsMax is > 0 and <= 65536, "Registry:Nbd:ConnectionsMax", $"{ConnectionsMax}", "1 to 65536");
+        RequireTime(HandshakeTimeout, "Registry:Nbd:HandshakeTimeout");
+        RequireTime(Patience, "Registry:Nbd:Patience");
+        RegistryOptions.Require(
+            OverlayMaxBytes >= 0, "Registry:Nbd:OverlayMaxBytes", $"{OverlayMaxBytes}", "0 or more");
+        RegistryOptions.Require(
+            OverlayDirectory.Length == 0 || Directory.Exists(OverlayDirectory), "Registry:Nbd:OverlayDirectory",
+            OverlayDirectory, "a directory that is there");
+    }
+
+    private static void RequireTime(TimeSpan time, string key) => RegistryOptions.Require(
+        time > TimeSpan.Zero && time <= TimeSpan.FromDays(1), key, $"{time}", "more than 0, at most a day");
+}
