@@ -7,7 +7,7 @@ using Registry.Support;
 FaultCheck[] checks =
 [
     new KillUploads(), new PowerCut(), new FsyncOrder(), new DiskFull(), new ClientCut(), new StoreDown(),
-    new CutDownload(), new Rot(), new Orphans(), new DatabaseRestart(), new DatabasePartition(), new LostCommit(),
+    new CutDownload(), new CutProvision(), new Rot(), new Orphans(), new DatabaseRestart(), new DatabasePartition(), new LostCommit(),
     new OneWinner(), new JobRace(), new QuotaRace(), new GracefulStop(), new SchemaGuard(),
 ];
 const int failed = 1, cannotRun = 2, misused = 64;
