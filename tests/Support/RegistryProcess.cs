@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace Registry.Support;
@@ -15,24 +15,22 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(35);
     private readonly Process _process;
     private readonly StringBuilder _log = new();
+    private readonly TaskCompletionSource _listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private RegistryProcess(Process process, Uri url, Uri grpc, Uri metrics)
+    private RegistryProcess(Process process)
     {
         _process = process;
-        Url = url;
-        Grpc = grpc;
-        Metrics = metrics;
-        Client = new HttpClient { BaseAddress = url, Timeout = TimeSpan.FromMinutes(10) };
+        Client = new HttpClient { Timeout = TimeSpan.FromMinutes(10) };
     }
 
     /// <summary>Where it answers.</summary>
-    public Uri Url { get; }
+    public Uri Url { get; private set; } = null!;
 
     /// <summary>Where it answers gRPC.</summary>
-    public Uri Grpc { get; }
+    public Uri Grpc { get; private set; } = null!;
 
     /// <summary>Its metrics page.</summary>
-    public Uri Metrics { get; }
+    public Uri Metrics { get; private set; } = null!;
 
     /// <summary>A client of it.</summary>
     public HttpClient Client { get; }
@@ -60,9 +58,6 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     public static async Task<RegistryProcess> StartAsync(
         string dataDirectory, CancellationToken cancellationToken, IReadOnlyDictionary<string, string>? settings = null)
     {
-        var url = new Uri($"http://127.0.0.1:{Ports.Free()}");
-        var grpc = new Uri($"http://127.0.0.1:{Ports.Free()}");
-        var metrics = new Uri($"http://127.0.0.1:{Ports.Free()}");
         var start = new ProcessStartInfo(Executable, ["serve"])
         {
             RedirectStandardOutput = true,
@@ -70,14 +65,14 @@ public sealed partial class RegistryProcess : IAsyncDisposable
             WorkingDirectory = dataDirectory,
         };
         start.Environment["Registry__DataDirectory"] = dataDirectory;
-        start.Environment["Registry__Endpoints__Http"] = url.ToString().TrimEnd('/');
-        start.Environment["Registry__Endpoints__Grpc"] = grpc.ToString().TrimEnd('/');
-        start.Environment["Registry__Endpoints__Metrics"] = metrics.ToString().TrimEnd('/');
+        start.Environment["Registry__Endpoints__Http"] = "http://127.0.0.1:0";
+        start.Environment["Registry__Endpoints__Grpc"] = "http://127.0.0.1:0";
+        start.Environment["Registry__Endpoints__Metrics"] = "http://127.0.0.1:0";
         foreach (var (name, value) in settings ?? new Dictionary<string, string>())
             start.Environment[name] = value;
 
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{Executable} did not start.");
-        var registry = new RegistryProcess(process, url, grpc, new Uri(metrics, "/metrics"));
+        var registry = new RegistryProcess(process);
         process.OutputDataReceived += registry.Note;
         process.ErrorDataReceived += registry.Note;
         process.BeginOutputReadLine();
@@ -127,6 +122,8 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(StartLimit);
+        await Task.WhenAny(_listening.Task, _process.WaitForExitAsync(limit.Token));
+        limit.Token.ThrowIfCancellationRequested();
         while (!_process.HasExited)
         {
             try
@@ -135,11 +132,10 @@ public sealed partial class RegistryProcess : IAsyncDisposable
                 if (answer.StatusCode == HttpStatusCode.OK)
                     return;
             }
-            catch (HttpRequestException refused) when (refused.HttpRequestError == HttpRequestError.ConnectionError)
+            catch (HttpRequestException broken) when (broken.HttpRequestError == HttpRequestError.ConnectionError)
             {
-                // It does not listen yet.
+                // It has ended, or is about to.
             }
-
             await Task.Delay(50, limit.Token);
         }
 
@@ -151,7 +147,20 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     {
         lock (_log)
             _log.AppendLine(line.Data);
+
+        // The kernel chose the ports: nobody can have taken them in between.
+        if (!_listening.Task.IsCompleted && ReadyLine().Match(line.Data ?? "") is { Success: true } ready)
+        {
+            Url = new Uri(ready.Groups[1].Value);
+            Grpc = new Uri(ready.Groups[2].Value);
+            Metrics = new Uri(new Uri(ready.Groups[3].Value), "/metrics");
+            Client.BaseAddress = Url;
+            _listening.SetResult();
+        }
     }
+
+    [GeneratedRegex(@"""ready: (http://\S+), (http://\S+), (http://\S+) \(HTTP, gRPC, metrics")]
+    private static partial Regex ReadyLine();
 
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
     private static partial int SendSignal(int processId, int signal);
