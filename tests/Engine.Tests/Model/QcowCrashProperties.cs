@@ -18,7 +18,7 @@ public sealed class QcowCrashProperties
                 await CrashAsync(script);
                 return true;
             },
-            tests: int.Parse(Environment.GetEnvironmentVariable("MODEL_CASES") ?? "2000"));
+            tests: int.Parse(Environment.GetEnvironmentVariable("MODEL_CASES") ?? "500"));
     }
 
     /// <summary>Stops the file at some write, repairs what is left, and reads it.</summary>
