@@ -20,8 +20,8 @@ public sealed record ProjectUsage(long StoredBytes, long StagedBytes, int Images
         var own = db.Images.Where(i => i.Owner == projectId && i.Status != ImageStatus.Deleted
             && i.Status != ImageStatus.PendingDelete);
         return new ProjectUsage(
-            await StoredBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false),
-            await StagedBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false),
+            await Stored(db, projectId).SumAsync(cancellationToken).ConfigureAwait(false),
+            await Staged(db, projectId).SumAsync(cancellationToken).ConfigureAwait(false),
             await own.CountAsync(cancellationToken).ConfigureAwait(false),
             await own.CountAsync(
                 i => i.Status == ImageStatus.Saving || i.Status == ImageStatus.Uploading
@@ -29,19 +29,17 @@ public sealed record ProjectUsage(long StoredBytes, long StagedBytes, int Images
                 cancellationToken).ConfigureAwait(false));
     }
 
-    /// <summary>Sums up what the project's images have in all stores together.</summary>
-    internal static Task<long> StoredBytesAsync(
-        RegistryDb db, string projectId, CancellationToken cancellationToken) =>
+    /// <summary>The bytes of each copy that the project's images have in a store.</summary>
+    internal static IQueryable<long> Stored(RegistryDb db, string projectId) =>
         db.Locations
             .Where(l => db.Images.Any(i =>
                 i.Id == l.ImageId && i.Owner == projectId && i.Status != ImageStatus.Deleted
                 && i.Status != ImageStatus.PendingDelete))
-            .SumAsync(l => l.DataLength, cancellationToken);
+            .Select(l => l.DataLength);
 
-    /// <summary>Sums up what waits to be imported.</summary>
-    internal static Task<long> StagedBytesAsync(
-        RegistryDb db, string projectId, CancellationToken cancellationToken) =>
+    /// <summary>The bytes of each upload that waits to be imported.</summary>
+    internal static IQueryable<long> Staged(RegistryDb db, string projectId) =>
         db.StagedBlobs
             .Where(s => db.Images.Any(i => i.Id == s.ImageId && i.Owner == projectId))
-            .SumAsync(s => s.DataLength, cancellationToken);
+            .Select(s => s.DataLength);
 }

@@ -5,8 +5,8 @@ namespace Registry.Storage.Metadata;
 
 /// <summary>How many bytes a project may keep, and the reservation of room before the first byte arrives.</summary>
 /// <remarks>Nothing is counted twice in two places: what is used is the sum over the locations of the project's images,
-/// what waits to be imported counts too, what is promised is the sum over the uploads and copies under way, and both are taken under a lock of the project. So
-/// races cannot overshoot, and there is no counter that could drift.</remarks>
+/// what waits to be imported counts too, what is promised is the sum over the uploads and copies under way, and promises
+/// are made under a lock of the project. So races cannot overshoot, and there is no counter that could drift.</remarks>
 /// <param name="bytesPerProject">Most bytes in all stores together; null for no limit.</param>
 public sealed class StorageQuota(long? bytesPerProject)
 {
@@ -34,17 +34,21 @@ public sealed class StorageQuota(long? bytesPerProject)
         }
 
         await DatabaseDialect.LockProjectAsync(db, projectId, cancellationToken).ConfigureAwait(false);
-        var kept = await ProjectUsage.StoredBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false)
-            + await ProjectUsage.StagedBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false);
-        var promised = await db.UploadIntents
-            .Where(u => db.Images.Any(i => i.Id == u.ImageId && i.Owner == projectId))
-            .SumAsync(u => u.ReservedBytes, cancellationToken).ConfigureAwait(false);
-        var room = limit - kept - promised;
+
+        // One statement, for its one moment: an upload that ends meanwhile takes no lock of the project, and its bytes
+        // are no promise any more when they are kept.
+        var taken = await ProjectUsage.Stored(db, projectId)
+            .Concat(ProjectUsage.Staged(db, projectId))
+            .Concat(db.UploadIntents
+                .Where(u => db.Images.Any(i => i.Id == u.ImageId && i.Owner == projectId))
+                .Select(u => u.ReservedBytes))
+            .SumAsync(cancellationToken).ConfigureAwait(false);
+        var room = limit - taken;
         return needed <= room
             ? Math.Min(wanted, room)
             : throw new RegistryException(
                 ErrorCode.QuotaExceeded,
-                $"Project {projectId} may keep {limit} bytes: {kept} are used and {promised} promised to uploads under " +
-                $"way, so there is no room for {needed} more.");
+                $"Project {projectId} may keep {limit} bytes: {taken} are used, or promised to uploads under way, so " +
+                $"there is no room for {needed} more.");
     }
 }

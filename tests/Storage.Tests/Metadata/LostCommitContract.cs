@@ -27,7 +27,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task Every_write_has_one_effect_all_the_same()
     {
-        var databases = new Databases(Database.Options, _loses);
+        var databases = new InterceptedDatabases(Database.Options, _loses);
         var editor = new ImageEditor(databases, Database.Time);
         var ledger = new UploadLedger(
             databases, new StorageQuota(null), Database.Time, NullLogger<UploadLedger>.Instance);
@@ -58,7 +58,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task Every_write_of_the_job_queue_has_one_effect_all_the_same()
     {
-        var queue = new JobQueue(new Databases(Database.Options, _loses), Database.Time);
+        var queue = new JobQueue(new InterceptedDatabases(Database.Options, _loses), Database.Time);
         var asked = await LoseAsync(() => queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation));
         var first = await LoseAsync(() => queue.LeaseAsync(["copy"], "w", Lease, Cancellation));
         Assert.Equal((asked.Id, 1), (first!.Id, first.Attempt));
@@ -76,7 +76,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task A_database_that_stays_away_is_told_as_such()
     {
-        var editor = new ImageEditor(new Databases(Database.Options, _loses), Database.Time);
+        var editor = new ImageEditor(new InterceptedDatabases(Database.Options, _loses), Database.Time);
         var image = Images.Queued();
         await Database.Editor.CreateAsync(image, Cancellation);
         _loses.Next = int.MaxValue;
@@ -101,20 +101,6 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
         _loses.Next = 1;
         await write();
         Assert.Equal(0, _loses.Next);
-    }
-
-    private sealed class Databases(DatabaseOptions options, IInterceptor interceptor) : IDbContextFactory<RegistryDb>
-    {
-        private readonly DbContextOptions<RegistryDb> _options = Build(options, interceptor);
-
-        public RegistryDb CreateDbContext() => new(_options);
-
-        private static DbContextOptions<RegistryDb> Build(DatabaseOptions options, IInterceptor interceptor)
-        {
-            var builder = new DbContextOptionsBuilder<RegistryDb>();
-            DatabaseDialect.Use(builder, options);
-            return builder.AddInterceptors(interceptor).Options;
-        }
     }
 
     private sealed class LosesCommits : DbTransactionInterceptor

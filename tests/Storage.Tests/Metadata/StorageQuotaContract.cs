@@ -1,4 +1,7 @@
+using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
 using Registry.Storage.Tests.Domain;
@@ -9,15 +12,51 @@ public sealed class SqliteStorageQuotaTests(TestDatabases databases)
     : StorageQuotaContract(databases, DatabaseKind.Sqlite);
 
 public sealed class PostgresStorageQuotaTests(TestDatabases databases)
-    : StorageQuotaContract(databases, DatabaseKind.Postgres);
+    : StorageQuotaContract(databases, DatabaseKind.Postgres)
+{
+    [Fact]
+    public async Task An_upload_that_ends_while_room_is_sought_does_not_fall_between_promised_and_kept()
+    {
+        var ending = await TryBeginAsync(await RegisterAsync(), 6 * Tenth);
+        var next = await RegisterAsync();
+        var ends = new EndsAnUpload(
+            () => Ledger.CommitAsync(ending!, Images.Result() with { Size = 6 * Tenth }, Cancellation));
+        var ledger = new UploadLedger(
+            new InterceptedDatabases(Database.Options, ends), new StorageQuota(TestDatabase.Quota), Database.Time,
+            NullLogger<UploadLedger>.Instance);
+        var refusal = await Assert.ThrowsAsync<RegistryException>(
+            () => ledger.BeginAsync(next, "s1", "me", Lease, 5 * Tenth, Cancellation));
+        Assert.Equal(ErrorCode.QuotaExceeded, refusal.Code);
+        Assert.True(ends.HasEnded);
+    }
+
+    /// <summary>Ends it as soon as something was summed up.</summary>
+    private sealed class EndsAnUpload(Func<Task> end) : DbCommandInterceptor
+    {
+        public bool HasEnded { get; private set; }
+
+        public override async ValueTask<DbDataReader> ReaderExecutedAsync(
+            DbCommand command, CommandExecutedEventData eventData, DbDataReader result,
+            CancellationToken cancellationToken = default)
+        {
+            if (!HasEnded && command.CommandText.Contains("sum(", StringComparison.OrdinalIgnoreCase))
+            {
+                HasEnded = true;
+                await end();
+            }
+
+            return result;
+        }
+    }
+}
 
 public abstract class StorageQuotaContract(TestDatabases databases, DatabaseKind kind)
     : DatabaseContract(databases, kind)
 {
-    private const long Tenth = TestDatabase.Quota / 10;
-    private static readonly TimeSpan Lease = TimeSpan.FromMinutes(2);
+    protected const long Tenth = TestDatabase.Quota / 10;
+    protected static readonly TimeSpan Lease = TimeSpan.FromMinutes(2);
 
-    private UploadLedger Ledger => Database.Ledger;
+    protected UploadLedger Ledger => Database.Ledger;
 
     [Fact]
     public async Task Of_twenty_uploads_at_once_as_many_begin_as_there_is_room_for()
@@ -90,7 +129,7 @@ public abstract class StorageQuotaContract(TestDatabases databases, DatabaseKind
         Assert.Equal(ErrorCode.QuotaExceeded, refusal.Code);
     }
 
-    private async Task<UploadIntent?> TryBeginAsync(string id, long? bytes)
+    protected async Task<UploadIntent?> TryBeginAsync(string id, long? bytes)
     {
         try
         {
@@ -102,7 +141,7 @@ public abstract class StorageQuotaContract(TestDatabases databases, DatabaseKind
         }
     }
 
-    private async Task<string> RegisterAsync(string owner = "p")
+    protected async Task<string> RegisterAsync(string owner = "p")
     {
         var image = Images.Queued(owner);
         await Database.Editor.CreateAsync(image, Cancellation);
