@@ -15,17 +15,19 @@ internal sealed record UploadSummary(long Length, string Md5, string Sha512, Ins
 
 /// <summary>The one pass over an upload's bytes: MD5, SHA-512, format inspection, block digests and the blob writer,
 /// side by side on the same chunks.</summary>
-/// <remarks>Memory is <see cref="ChunksMax"/> chunks, whatever the length: the client is read no faster than the
-/// slowest consumer works.</remarks>
+/// <remarks>Memory is <see cref="ChunksMax"/> chunks, whatever the length, and <see cref="ChunksMin"/> where there are many
+/// passes at once: the client is read no faster than the slowest consumer works.</remarks>
 internal sealed class UploadPass(
     ChunkPool pool, IBlobWriter writer, BlobIndexWriter index, FormatInspector inspector, TimeSpan chunkPatience)
     : IDisposable
 {
     private const int ChunksMax = 6;
+    private const int ChunksMin = 2;
     private const int Consumers = 3;
 
-    private readonly SemaphoreSlim _buffers = new(ChunksMax);
+    private readonly SemaphoreSlim _buffers = new(ChunksMin);
     private readonly Channel<Chunk> _toStore = Channel.CreateBounded<Chunk>(ChunksMax);
+    private int _shares;
 
     /// <summary>Runs the pass to the end of the body.</summary>
     /// <param name="body">The client's bytes.</param>
@@ -70,7 +72,11 @@ internal sealed class UploadPass(
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _buffers.Dispose();
+    public void Dispose()
+    {
+        pool.ReturnShares(_shares);
+        _buffers.Dispose();
+    }
 
     private async Task<long> ReceiveAsync(
         IUploadBody body,
@@ -83,8 +89,7 @@ internal sealed class UploadPass(
         long length = 0;
         while (true)
         {
-            await _buffers.WaitAsync(cancellationToken);
-            var buffer = pool.Rent();
+            var buffer = await RentAsync(cancellationToken);
             int filled;
             try
             {
@@ -187,6 +192,23 @@ internal sealed class UploadPass(
                 left.Release();
             }
         }
+    }
+
+    private async ValueTask<byte[]> RentAsync(CancellationToken cancellationToken)
+    {
+        if (!_buffers.Wait(0, CancellationToken.None))
+        {
+            if (_shares < ChunksMax - ChunksMin && pool.TryTakeShare())
+            {
+                _shares++;
+            }
+            else
+            {
+                await _buffers.WaitAsync(cancellationToken);
+            }
+        }
+
+        return pool.Rent();
     }
 
     private void Release(byte[] buffer)
