@@ -276,16 +276,11 @@ internal sealed class Invariants(Site site, Ledger ledger)
     // I13.
     private void Bounds(RegistryProcess registry)
     {
-        var proc = $"/proc/{registry.Id}";
-        long Field(string name) => long.Parse(
-            File.ReadLines($"{proc}/status").First(l => l.StartsWith(name + ":", StringComparison.Ordinal))
-                .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1],
-            CultureInfo.InvariantCulture);
-        var memory = Field("VmHWM");
+        var memory = registry.Status("VmHWM");
         var most = MemoryKibMax + (site is ProductionSite ? Uploads * MemoryKibPerUpload : 0);
         Require(memory <= most, $"I13 {memory / 1024} MiB of memory");
-        Require(Directory.GetFiles($"{proc}/fd").Length <= HandlesMax, "I13 too many open files");
-        Require(Field("Threads") <= ThreadsMax, "I13 too many threads");
+        Require(Directory.GetFiles($"/proc/{registry.Id}/fd").Length <= HandlesMax, "I13 too many open files");
+        Require(registry.Status("Threads") <= ThreadsMax, "I13 too many threads");
     }
 
     private void Require(bool holds, string problem)

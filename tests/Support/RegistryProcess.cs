@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -40,6 +41,12 @@ public sealed partial class RegistryProcess : IAsyncDisposable
 
     /// <summary>Whether it runs.</summary>
     public bool IsRunning => !_process.HasExited;
+
+    /// <summary>A number that the kernel knows of it: VmHWM, its largest resident memory in KiB; Threads.</summary>
+    public long Status(string name) => long.Parse(
+        File.ReadLines($"/proc/{Id}/status").First(line => line.StartsWith(name + ":", StringComparison.Ordinal))
+            .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1],
+        CultureInfo.InvariantCulture);
 
     /// <summary>What it has written so far.</summary>
     public string Log
