@@ -5,23 +5,25 @@ using System.Text;
 namespace Registry.Api.Nbd;
 
 /// <summary>What a client is answered while it chooses an export.</summary>
-/// <param name="output">The connection's bytes.</param>
-internal sealed class NbdAnswers(PipeWriter output)
+/// <param name="channel">The connection's bytes.</param>
+internal sealed class NbdAnswers(NbdChannel channel)
 {
     private const int Head = 20;
     private const ushort FixedNewstyle = 1;
     private const ushort NoZeroes = 2;
     private const int ReservedBytes = 124;
 
+    private PipeWriter Output => channel.Output;
+
     /// <summary>Greets: fixed newstyle negotiation.</summary>
     public async ValueTask HelloAsync(CancellationToken cancellationToken)
     {
-        var span = output.GetSpan(18);
+        var span = Output.GetSpan(18);
         BinaryPrimitives.WriteUInt64BigEndian(span, NbdMagic.Hello);
         BinaryPrimitives.WriteUInt64BigEndian(span[8..], NbdMagic.Option);
         BinaryPrimitives.WriteUInt16BigEndian(span[16..], FixedNewstyle | NoZeroes);
-        output.Advance(18);
-        await output.FlushAsync(cancellationToken);
+        Output.Advance(18);
+        await Output.FlushAsync(cancellationToken);
     }
 
     /// <summary>The last answer to an option.</summary>
@@ -33,7 +35,7 @@ internal sealed class NbdAnswers(PipeWriter output)
         NbdOption option, NbdAnswer answer, string message, CancellationToken cancellationToken)
     {
         Write(option, answer, answer == NbdAnswer.Ack ? [] : Text(message));
-        await output.FlushAsync(cancellationToken);
+        await Output.FlushAsync(cancellationToken);
     }
 
     /// <summary>An export in a list.</summary>
@@ -46,7 +48,7 @@ internal sealed class NbdAnswers(PipeWriter output)
         first.CopyTo(data, sizeof(uint));
         second.CopyTo(data, sizeof(uint) + first.Length);
         Write(option, NbdAnswer.Server, data);
-        await output.FlushAsync(cancellationToken);
+        await Output.FlushAsync(cancellationToken);
     }
 
     /// <summary>What an export is.</summary>
@@ -54,22 +56,20 @@ internal sealed class NbdAnswers(PipeWriter output)
     /// <param name="export">Its disk.</param>
     /// <param name="abilities">What it can do.</param>
     /// <param name="preferredBlock">Bytes that are best read together.</param>
-    /// <param name="wanted">What else was asked for.</param>
-    /// <param name="name">The name it was asked by.</param>
+    /// <param name="question">What else was asked for, and by which name.</param>
     public void Info(
-        NbdOption option, NbdDisk export, NbdAbilities abilities, uint preferredBlock, IReadOnlyList<NbdInfo> wanted,
-        string name)
+        NbdOption option, NbdDisk export, NbdAbilities abilities, uint preferredBlock, NbdQuestion question)
     {
         var data = new byte[12];
         BinaryPrimitives.WriteInt64BigEndian(data.AsSpan(2), export.Disk.VirtualSize);
         BinaryPrimitives.WriteUInt16BigEndian(data.AsSpan(10), (ushort)abilities);
         Write(option, NbdAnswer.Info, data);
-        foreach (var info in wanted.Distinct())
+        foreach (var info in question.Wanted.Distinct())
         {
             switch (info)
             {
                 case NbdInfo.Name:
-                    Write(option, NbdAnswer.Info, [0, (byte)info, .. Text(name)]);
+                    Write(option, NbdAnswer.Info, [0, (byte)info, .. Text(question.ExportName)]);
                     break;
                 case NbdInfo.Description when export.ImageName.Length > 0:
                     Write(option, NbdAnswer.Info, [0, (byte)info, .. Text(export.ImageName)]);
@@ -101,23 +101,23 @@ internal sealed class NbdAnswers(PipeWriter output)
         long size, NbdAbilities abilities, bool withZeroes, CancellationToken cancellationToken)
     {
         var length = 10 + (withZeroes ? ReservedBytes : 0);
-        var span = output.GetSpan(length);
+        var span = Output.GetSpan(length);
         span[..length].Clear();
         BinaryPrimitives.WriteInt64BigEndian(span, size);
         BinaryPrimitives.WriteUInt16BigEndian(span[8..], (ushort)abilities);
-        output.Advance(length);
-        await output.FlushAsync(cancellationToken);
+        Output.Advance(length);
+        await Output.FlushAsync(cancellationToken);
     }
 
     private void Write(NbdOption option, NbdAnswer answer, ReadOnlySpan<byte> data)
     {
-        var span = output.GetSpan(Head + data.Length);
+        var span = Output.GetSpan(Head + data.Length);
         BinaryPrimitives.WriteUInt64BigEndian(span, NbdMagic.OptionReply);
         BinaryPrimitives.WriteUInt32BigEndian(span[8..], (uint)option);
         BinaryPrimitives.WriteUInt32BigEndian(span[12..], (uint)answer);
         BinaryPrimitives.WriteUInt32BigEndian(span[16..], (uint)data.Length);
         data.CopyTo(span[Head..]);
-        output.Advance(Head + data.Length);
+        Output.Advance(Head + data.Length);
     }
 
     private static byte[] Text(string text)

@@ -15,7 +15,7 @@ internal sealed record NbdChoice(NbdExport Export, bool IsStructured, bool HasSt
 /// goes.</summary>
 /// <remarks>Everything is bounded: options in number and length, names, and by the caller the time.</remarks>
 internal sealed class NbdHandshake(
-    NbdInput input, NbdAnswers answers, Caller caller, NbdDisks disks, NbdCache cache, NbdSection settings)
+    NbdChannel channel, NbdInput input, Caller caller, NbdDisks disks, NbdCache cache, NbdSection settings)
     : IAsyncDisposable
 {
     private const int OptionsMax = 256;
@@ -24,6 +24,7 @@ internal sealed class NbdHandshake(
     private const uint FixedNewstyle = 1;
     private const uint NoZeroes = 2;
 
+    private readonly NbdAnswers _answers = new(channel);
     private bool _withZeroes;
     private bool _isStructured;
     private string? _contextOf;
@@ -34,7 +35,7 @@ internal sealed class NbdHandshake(
     /// <exception cref="NbdViolationException">It does not keep to the protocol or to the bounds.</exception>
     public async ValueTask<NbdChoice?> RunAsync(CancellationToken cancellationToken)
     {
-        await answers.HelloAsync(cancellationToken);
+        await _answers.HelloAsync(cancellationToken);
         var head = new byte[OptionHead];
         if (!await input.FillAsync(head.AsMemory(0, sizeof(uint)), cancellationToken))
         {
@@ -70,7 +71,7 @@ internal sealed class NbdHandshake(
             var data = new byte[length];
             if (!await input.FillAsync(data, cancellationToken) || option == NbdOption.Abort)
             {
-                await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+                await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
                 return null;
             }
 
@@ -93,10 +94,20 @@ internal sealed class NbdHandshake(
         }
     }
 
+    private bool IsTlsMissing => settings.RequireTls && !channel.IsSecure;
+
     private async ValueTask<NbdChoice?> AnswerAsync(NbdOption option, byte[] data, CancellationToken cancellationToken)
     {
         switch (option)
         {
+            case NbdOption.StartTls:
+                await StartTlsAsync(data, cancellationToken);
+                return null;
+            case NbdOption.ExportName when IsTlsMissing:
+                throw new NbdViolationException("it does not begin TLS, which it must");
+            case var _ when IsTlsMissing:
+                await RefuseAsync(option, NbdAnswer.TlsRequired, "TLS must be begun first.", cancellationToken);
+                return null;
             case NbdOption.ExportName:
                 return await ExportNameAsync(data, cancellationToken);
             case NbdOption.Info or NbdOption.Go:
@@ -109,7 +120,7 @@ internal sealed class NbdHandshake(
                 return null;
             case NbdOption.StructuredReply:
                 _isStructured = true;
-                await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+                await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
                 return null;
             case NbdOption.ListMetaContext or NbdOption.SetMetaContext:
                 await MetaAsync(option, data, cancellationToken);
@@ -118,6 +129,30 @@ internal sealed class NbdHandshake(
                 await RefuseAsync(option, NbdAnswer.Unsupported, "This option is not known.", cancellationToken);
                 return null;
         }
+    }
+
+    private async ValueTask StartTlsAsync(byte[] data, CancellationToken cancellationToken)
+    {
+        if (data.Length > 0 || channel.IsSecure || !channel.OffersTls)
+        {
+            await RefuseAsync(
+                NbdOption.StartTls, channel.OffersTls ? NbdAnswer.Invalid : NbdAnswer.Unsupported,
+                channel.OffersTls ? "TLS is begun once, without data." : "There is no TLS here.", cancellationToken);
+            return;
+        }
+
+        if (channel.HasMore())
+        {
+            // A client waits for the answer: who goes on in the clear is perhaps somebody else.
+            throw new NbdViolationException("it sent on in the clear after it wanted TLS");
+        }
+
+        await _answers.EndAsync(NbdOption.StartTls, NbdAnswer.Ack, "", cancellationToken);
+        await channel.SecureAsync(cancellationToken);
+
+        // Nothing that was agreed in the clear counts any more, but how the handshake itself goes.
+        (_isStructured, _contextOf) = (false, null);
+        await DisposeAsync();
     }
 
     // This option cannot be refused: what cannot be exported ends the connection.
@@ -132,7 +167,7 @@ internal sealed class NbdHandshake(
         try
         {
             var choice = await ChooseAsync(name, cancellationToken);
-            await answers.ExportAsync(
+            await _answers.ExportAsync(
                 choice.Export.Size, NbdExport.Abilities(choice.Export.IsWritable, _isStructured), _withZeroes,
                 cancellationToken);
             return choice;
@@ -145,7 +180,7 @@ internal sealed class NbdHandshake(
 
     private async ValueTask<NbdChoice?> InfoAsync(NbdOption option, byte[] data, CancellationToken cancellationToken)
     {
-        if (!TryParse(data, out var name, out var wanted))
+        if (NbdQuestion.TryParse(data) is not { } question)
         {
             await RefuseAsync(option, NbdAnswer.Invalid, "The request is malformed.", cancellationToken);
             return null;
@@ -153,13 +188,13 @@ internal sealed class NbdHandshake(
 
         try
         {
-            var disk = await LookAsync(NbdExportName.Parse(name).Image, cancellationToken);
-            var isWritable = NbdExportName.Parse(name).IsOverlay;
-            var choice = option == NbdOption.Go ? await ChooseAsync(name, cancellationToken) : null;
-            answers.Info(
-                option, disk, NbdExport.Abilities(isWritable, _isStructured), NbdExport.PreferredBlock(disk), wanted,
-                name);
-            await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+            var name = NbdExportName.Parse(question.ExportName);
+            var disk = await LookAsync(name.Image, cancellationToken);
+            var choice = option == NbdOption.Go ? await ChooseAsync(question.ExportName, cancellationToken) : null;
+            _answers.Info(
+                option, disk, NbdExport.Abilities(name.IsOverlay, _isStructured), NbdExport.PreferredBlock(disk),
+                question);
+            await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
             return choice;
         }
         catch (Exception e) when (NbdErrors.IsOfRequest(e))
@@ -175,10 +210,10 @@ internal sealed class NbdHandshake(
         {
             foreach (var image in await disks.ListAsync(caller, cancellationToken))
             {
-                await answers.ServerAsync(NbdOption.List, image.Id, image.Name ?? "", cancellationToken);
+                await _answers.ServerAsync(NbdOption.List, image.Id, image.Name ?? "", cancellationToken);
             }
 
-            await answers.EndAsync(NbdOption.List, NbdAnswer.Ack, "", cancellationToken);
+            await _answers.EndAsync(NbdOption.List, NbdAnswer.Ack, "", cancellationToken);
         }
         catch (RegistryException e)
         {
@@ -216,10 +251,10 @@ internal sealed class NbdHandshake(
         if (isSet ? meta.Selects() : meta.Lists())
         {
             _contextOf = isSet ? meta.ExportName : _contextOf;
-            answers.Context(option, isSet ? NbdMeta.AllocationId : 0);
+            _answers.Context(option, isSet ? NbdMeta.AllocationId : 0);
         }
 
-        await answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
+        await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
     }
 
     /// <summary>The disk of an image; the one looked at last is kept open, for clients ask several times.</summary>
@@ -255,23 +290,5 @@ internal sealed class NbdHandshake(
 
     private ValueTask RefuseAsync(
         NbdOption option, NbdAnswer answer, string message, CancellationToken cancellationToken) =>
-        answers.EndAsync(option, answer, message, cancellationToken);
-
-    private static bool TryParse(ReadOnlySpan<byte> data, out string name, out List<NbdInfo> wanted)
-    {
-        wanted = [];
-        if (!NbdMeta.TryTakeText(ref data, out name) || data.Length < sizeof(ushort))
-        {
-            return false;
-        }
-
-        var count = BinaryPrimitives.ReadUInt16BigEndian(data);
-        data = data[sizeof(ushort)..];
-        for (; count > 0 && data.Length >= sizeof(ushort); count--, data = data[sizeof(ushort)..])
-        {
-            wanted.Add((NbdInfo)BinaryPrimitives.ReadUInt16BigEndian(data));
-        }
-
-        return count == 0 && data.IsEmpty;
-    }
+        _answers.EndAsync(option, answer, message, cancellationToken);
 }

@@ -1,11 +1,10 @@
 using System.Buffers;
-using System.IO.Pipelines;
 
 namespace Registry.Api.Nbd;
 
 /// <summary>What a client sends.</summary>
-/// <param name="pipe">The connection's bytes.</param>
-internal sealed class NbdInput(PipeReader pipe)
+/// <param name="channel">The connection's bytes.</param>
+internal sealed class NbdInput(NbdChannel channel)
 {
     /// <summary>Fills a buffer.</summary>
     /// <returns>False where the client ended the connection before.</returns>
@@ -13,11 +12,11 @@ internal sealed class NbdInput(PipeReader pipe)
     {
         while (!buffer.IsEmpty)
         {
-            var read = await pipe.ReadAsync(cancellationToken);
+            var read = await channel.Input.ReadAsync(cancellationToken);
             var taken = read.Buffer.Slice(0, Math.Min(buffer.Length, read.Buffer.Length));
             taken.CopyTo(buffer.Span);
             buffer = buffer[(int)taken.Length..];
-            pipe.AdvanceTo(taken.End);
+            channel.Input.AdvanceTo(taken.End);
             if (read.IsCompleted && !buffer.IsEmpty)
             {
                 return false;

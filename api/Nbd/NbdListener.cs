@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Options;
@@ -22,6 +23,7 @@ internal sealed partial class NbdListener(
     ILogger<NbdListener> logger) : ConnectionHandler
 {
     private const int KeepAliveSeconds = 60;
+    private readonly NbdTls? _tls = NbdTls.Read(options.Value.Nbd);
     private int _connections;
 
     private NbdSection Settings => options.Value.Nbd;
@@ -51,15 +53,21 @@ internal sealed partial class NbdListener(
     private async Task ServeAsync(ConnectionContext connection)
     {
         KeepAlive(connection);
-        var input = new NbdInput(connection.Transport.Input);
-        if (await HandshakeAsync(connection, input) is not { } choice)
+        await using var channel = new NbdChannel(connection.Transport, _tls);
+        var input = new NbdInput(channel);
+        if (await HandshakeAsync(connection, channel, input) is { } choice)
         {
-            return;
+            await ServeAsync(connection, channel, input, choice);
         }
 
+        await channel.EndAsync(Settings.Patience);
+    }
+
+    private async Task ServeAsync(ConnectionContext connection, NbdChannel channel, NbdInput input, NbdChoice choice)
+    {
         await using var export = choice.Export;
         Log.Opened(logger, connection.ConnectionId, export.Disk.ImageId, export.IsWritable);
-        using var replies = new NbdReplies(connection.Transport.Output, choice.IsStructured, Settings.Patience, clock);
+        using var replies = new NbdReplies(channel.Output, choice.IsStructured, Settings.Patience, clock);
         using var session = new NbdSession(choice, input, replies, Settings.Patience, e => Break(connection, e));
         try
         {
@@ -75,13 +83,13 @@ internal sealed partial class NbdListener(
         }
     }
 
-    private async ValueTask<NbdChoice?> HandshakeAsync(ConnectionContext connection, NbdInput input)
+    private async ValueTask<NbdChoice?> HandshakeAsync(
+        ConnectionContext connection, NbdChannel channel, NbdInput input)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(
             lifetime.ApplicationStopping, connection.ConnectionClosed);
         limit.CancelAfter(Settings.HandshakeTimeout);
-        var answers = new NbdAnswers(connection.Transport.Output);
-        await using var handshake = new NbdHandshake(input, answers, caller.Caller, disks, cache, Settings);
+        await using var handshake = new NbdHandshake(channel, input, caller.Caller, disks, cache, Settings);
         try
         {
             return await handshake.RunAsync(limit.Token);
@@ -108,7 +116,7 @@ internal sealed partial class NbdListener(
     }
 
     private static bool IsOfTheClient(Exception exception) =>
-        exception is NbdViolationException or TimeoutException or IOException;
+        exception is NbdViolationException or TimeoutException or IOException or AuthenticationException;
 
     // A host that died says nothing; its connection would stay for ever.
     private static void KeepAlive(ConnectionContext connection)

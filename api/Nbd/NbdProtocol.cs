@@ -29,6 +29,7 @@ internal enum NbdOption : uint
     ExportName = 1,
     Abort = 2,
     List = 3,
+    StartTls = 5,
     Info = 6,
     Go = 7,
     StructuredReply = 8,
@@ -46,6 +47,7 @@ internal enum NbdAnswer : uint
     Unsupported = 0x8000_0001,
     Policy = 0x8000_0002,
     Invalid = 0x8000_0003,
+    TlsRequired = 0x8000_0005,
     Unknown = 0x8000_0006,
     Shutdown = 0x8000_0007,
 }

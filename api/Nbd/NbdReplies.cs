@@ -221,13 +221,20 @@ internal sealed class NbdReplies(PipeWriter output, bool isStructured, TimeSpan 
 
     private async ValueTask FlushAsync(CancellationToken cancellationToken)
     {
-        var flush = output.FlushAsync(cancellationToken);
-        var result = flush.IsCompleted
-            ? await flush
-            : await flush.AsTask().WaitAsync(patience, clock, cancellationToken);
-        if (result.IsCompleted)
+        try
         {
-            throw new NbdViolationException("the connection ended before its replies");
+            var flush = output.FlushAsync(cancellationToken);
+            var result = flush.IsCompleted
+                ? await flush
+                : await flush.AsTask().WaitAsync(patience, clock, cancellationToken);
+            if (result.IsCompleted)
+            {
+                throw new NbdViolationException("the connection ended before its replies");
+            }
+        }
+        catch (IOException e)
+        {
+            throw new NbdViolationException($"its replies could not be sent: {e.Message}"); // not the request's failure
         }
     }
 }

@@ -18,7 +18,23 @@ public sealed record NbdSection
     /// <summary>Most bytes that one overlay holds.</summary>
     public long OverlayMaxBytes { get; init; } = 16L << 30;
 
-    /// <summary>Checks the ranges.</summary>
+    /// <summary>File of the server's certificate (PEM), with those between it and the root; empty for no TLS.</summary>
+    public string CertificateFile { get; init; } = "";
+
+    /// <summary>File of its private key (PEM), not encrypted.</summary>
+    public string KeyFile { get; init; } = "";
+
+    /// <summary>Whether a client must begin TLS before anything else.</summary>
+    public bool RequireTls { get; init; }
+
+    /// <summary>File of certificates (PEM) one of which must have signed the client's; empty: a client shows
+    /// none.</summary>
+    public string ClientCaFile { get; init; } = "";
+
+    /// <summary>Whether clients are offered TLS.</summary>
+    internal bool HasTls => CertificateFile.Length > 0;
+
+    /// <summary>Checks the ranges, and that the certificates can be used.</summary>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
     public void Validate()
     {
@@ -31,6 +47,15 @@ public sealed record NbdSection
         RegistryOptions.Require(
             OverlayDirectory.Length == 0 || Directory.Exists(OverlayDirectory), "Registry:Nbd:OverlayDirectory",
             OverlayDirectory, "a directory that is there");
+        RegistryOptions.Require(
+            HasTls == KeyFile.Length > 0, "Registry:Nbd:KeyFile", KeyFile,
+            "set where CertificateFile is, and only there");
+        RegistryOptions.Require(
+            HasTls || !RequireTls, "Registry:Nbd:RequireTls", "true", "false without CertificateFile");
+        RegistryOptions.Require(
+            RequireTls || ClientCaFile.Length == 0, "Registry:Nbd:ClientCaFile", ClientCaFile,
+            "left out unless RequireTls is true: in the clear nobody shows a certificate");
+        NbdTls.Read(this);
     }
 
     private static void RequireTime(TimeSpan time, string key) => RegistryOptions.Require(

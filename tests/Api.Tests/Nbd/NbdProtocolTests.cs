@@ -15,7 +15,7 @@ public sealed class NbdProtocolTests(NbdApp app) : IClassFixture<NbdApp>
         var (id, _) = await UploadAsync();
         using var wire = await NbdWire.ConnectAsync(app.Port);
 
-        Assert.Equal(NbdWire.Unsupported, await AnswerAsync(5, [])); // STARTTLS
+        Assert.Equal(NbdWire.Unsupported, await AnswerAsync(NbdWire.StartTls, []));
         Assert.Equal(NbdWire.Unsupported, await AnswerAsync(4711, [1, 2, 3]));
         Assert.Equal(NbdWire.Invalid, await AnswerAsync(NbdWire.List, [1]));
         Assert.Equal(NbdWire.Invalid, await AnswerAsync(NbdWire.Structured, [1]));

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
 
@@ -10,8 +11,10 @@ internal sealed record NbdReply(uint Error, List<(ushort Type, byte[] Payload)> 
 /// <summary>The NBD protocol by hand, so that a client can also be wrong.</summary>
 internal sealed class NbdWire : IDisposable
 {
-    public const uint ExportName = 1, Abort = 2, List = 3, Info = 6, Go = 7, Structured = 8, ListMeta = 9, SetMeta = 10;
-    public const uint Ack = 1, Unsupported = 0x8000_0001, Invalid = 0x8000_0003, Unknown = 0x8000_0006;
+    public const uint ExportName = 1, Abort = 2, List = 3, StartTls = 5, Info = 6, Go = 7, Structured = 8;
+    public const uint ListMeta = 9, SetMeta = 10;
+    public const uint Ack = 1, Unsupported = 0x8000_0001, Policy = 0x8000_0002, Invalid = 0x8000_0003;
+    public const uint TlsRequired = 0x8000_0005, Unknown = 0x8000_0006;
     public const ushort Read = 0, Write = 1, Disconnect = 2, Flush = 3, Trim = 4, Cache = 5, WriteZeroes = 6, Status = 7;
     public const ushort DontFragment = 4, OnlyOne = 8;
 
@@ -20,7 +23,7 @@ internal sealed class NbdWire : IDisposable
     private ulong _cookie = 77;
 
     /// <summary>The connection.</summary>
-    public NetworkStream Stream { get; private set; } = null!;
+    public Stream Stream { get; private set; } = null!;
 
     /// <summary>Whether replies come in chunks.</summary>
     public bool IsStructured { get; private set; }
@@ -51,6 +54,21 @@ internal sealed class NbdWire : IDisposable
 
         Assert.Equal(Ack, (await wire.AskAsync(Go, [.. Text(name), 0, 0]))[^1].Type);
         return wire;
+    }
+
+    /// <summary>Asks for TLS, and goes on within it.</summary>
+    public async Task SecureAsync()
+    {
+        Assert.Equal(Ack, Assert.Single(await AskAsync(StartTls, [])).Type);
+        var secured = new SslStream(Stream);
+        await secured.AuthenticateAsClientAsync(
+            new SslClientAuthenticationOptions
+            {
+                TargetHost = "127.0.0.1",
+                RemoteCertificateValidationCallback = (_, shown, _, _) => shown?.Subject == NbdCertificates.ServerName,
+            },
+            RegistryApp.Stop);
+        Stream = secured;
     }
 
     /// <summary>Sends an option and reads all that is answered.</summary>
