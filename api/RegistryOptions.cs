@@ -83,6 +83,10 @@ public sealed record RegistryOptions
     /// means the listener's address, with the request's host where it listens on every address.</summary>
     public string PublicGrpcEndpoint { get; init; } = "";
 
+    /// <summary>Where callers reach NBD of this very process when that is not where it listens, e.g.
+    /// nbd://images-2.example:10809; empty means the listener's address, as for gRPC.</summary>
+    public string PublicNbdEndpoint { get; init; } = "";
+
     /// <summary>Most uploads of one project at once; null where all callers are one project, or for no limit.</summary>
     internal int? UploadsPerProject =>
         Auth.Kind != "none" && Uploads.ConcurrentMaxPerProject > 0 ? Uploads.ConcurrentMaxPerProject : null;
@@ -124,6 +128,13 @@ public sealed record RegistryOptions
             "Registry:PublicGrpcEndpoint",
             PublicGrpcEndpoint,
             "a URL");
+        Require(
+            PublicNbdEndpoint.Length == 0
+                || (Uri.TryCreate(PublicNbdEndpoint, UriKind.Absolute, out var nbd)
+                    && nbd.Scheme == EndpointsSection.NbdScheme && nbd.Host.Length > 0),
+            "Registry:PublicNbdEndpoint",
+            PublicNbdEndpoint,
+            "an nbd:// URL");
         PropertyProtections.Validate();
         Limits.Validate();
         Uploads.Validate();
@@ -144,8 +155,8 @@ public sealed record RegistryOptions
         {
             RequireEndpoint(Endpoints.Nbd, EndpointsSection.NbdScheme);
             Require(
-                Auth.Kind == "none", "Registry:Endpoints:Nbd", Endpoints.Nbd,
-                "left out unless Registry:Auth:Kind is none: an NBD client cannot say who it is");
+                Auth.Kind == "none" || Nbd.RequireTls || new Uri(Endpoints.Nbd).IsLoopback, "Registry:Endpoints:Nbd",
+                Endpoints.Nbd, "a loopback address while Registry:Nbd:RequireTls is false: tickets are secrets");
         }
     }
 
@@ -211,6 +222,9 @@ public sealed record EndpointsSection
 
     /// <summary>The scheme of <see cref="Nbd"/>.</summary>
     internal const string NbdScheme = "nbd";
+
+    /// <summary>The scheme of exports within TLS.</summary>
+    internal const string NbdWithTlsScheme = "nbds";
 
     /// <summary>The protocol's own port.</summary>
     internal const int NbdPort = 10809;

@@ -180,6 +180,8 @@ public static class RegistryServer
         AddImports(services);
         services.AddSingleton<NbdCache>();
         services.AddSingleton<NbdDisks>();
+        services.AddSingleton<NbdTickets>();
+        services.AddSingleton<NbdDoor>();
         services.AddSingleton<NbdListener>();
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
@@ -261,6 +263,7 @@ public static class RegistryServer
         extensions.MapOpenApiDocument();
         extensions.MapDisks();
         extensions.MapDiskJson();
+        extensions.MapNbd();
         extensions.MapProvisions();
         extensions.MapJobs();
         var v2 = app.MapGroup("/v2");

@@ -19,15 +19,27 @@ internal sealed class NbdDisks(StoredDisks disks, ImageCommands images, NbdCache
             new ImageListRequest { Statuses = ["active"], Limit = ImageListRequest.LimitMax },
             cancellationToken);
 
-    /// <summary>Opens the disk of an image that the caller may read; it becomes one of the disk's users.</summary>
+    /// <summary>Opens the disk of an image that the caller may read; it gets a user more.</summary>
+    /// <param name="caller">Who asks, judged anew each time.</param>
+    /// <param name="id">The image.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">NotFound, Forbidden, Conflict, as of
+    /// <see cref="StoredDisks"/>.</exception>
+    public async ValueTask<NbdDisk> OpenAsync(Caller caller, string id, CancellationToken cancellationToken) =>
+        await ShareAsync(await disks.OpenAsync(caller, id, cancellationToken));
+
+    /// <summary>Opens the disk of an image that the caller may read; it gets a user more.</summary>
     /// <param name="caller">Who asks, judged anew each time.</param>
     /// <param name="idOrName">The image's id, or a name that it alone has.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <exception cref="RegistryException">NotFound, Forbidden, Conflict, and as of
-    /// <see cref="StoredDisks.OpenAsync"/>.</exception>
-    public async ValueTask<NbdDisk> OpenAsync(Caller caller, string idOrName, CancellationToken cancellationToken)
+    /// <exception cref="RegistryException">NotFound, Forbidden, Conflict, as of
+    /// <see cref="StoredDisks"/>.</exception>
+    public async ValueTask<NbdDisk> OpenNamedAsync(
+        Caller caller, string idOrName, CancellationToken cancellationToken) =>
+        await ShareAsync(await OpenStoredAsync(caller, idOrName, cancellationToken));
+
+    private async ValueTask<NbdDisk> ShareAsync(StoredDisk stored)
     {
-        var stored = await OpenStoredAsync(caller, idOrName, cancellationToken);
         NbdDisk? shared;
         lock (_lock)
         {

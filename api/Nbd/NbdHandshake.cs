@@ -1,21 +1,21 @@
 using System.Buffers.Binary;
 using System.Text;
-using Registry.Api.Auth;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Nbd;
 
 /// <summary>What a client has chosen.</summary>
+/// <param name="Permit">What it asked for.</param>
 /// <param name="Export">The export.</param>
 /// <param name="IsStructured">Whether replies are structured.</param>
 /// <param name="HasStatus">Whether it may ask which bytes are stored.</param>
-internal sealed record NbdChoice(NbdExport Export, bool IsStructured, bool HasStatus);
+internal sealed record NbdChoice(NbdPermit Permit, NbdExport Export, bool IsStructured, bool HasStatus);
 
 /// <summary>The first part of a connection: a client asks for what there is until it chooses an export, or
 /// goes.</summary>
 /// <remarks>Everything is bounded: options in number and length, names, and by the caller the time.</remarks>
 internal sealed class NbdHandshake(
-    NbdChannel channel, NbdInput input, Caller caller, NbdDisks disks, NbdCache cache, NbdSection settings)
+    NbdChannel channel, NbdInput input, NbdDoor door, NbdCache cache, NbdSection settings)
     : IAsyncDisposable
 {
     private const int OptionsMax = 256;
@@ -28,7 +28,7 @@ internal sealed class NbdHandshake(
     private bool _withZeroes;
     private bool _isStructured;
     private string? _contextOf;
-    private (string Image, NbdDisk Disk)? _looked;
+    private (NbdPermit Permit, NbdDisk Disk)? _looked;
 
     /// <summary>Answers until the client has chosen.</summary>
     /// <returns>Null when it went without.</returns>
@@ -188,11 +188,10 @@ internal sealed class NbdHandshake(
 
         try
         {
-            var name = NbdExportName.Parse(question.ExportName);
-            var disk = await LookAsync(name.Image, cancellationToken);
+            var (permit, disk) = await LookAsync(question.ExportName, cancellationToken);
             var choice = option == NbdOption.Go ? await ChooseAsync(question.ExportName, cancellationToken) : null;
             _answers.Info(
-                option, disk, NbdExport.Abilities(name.IsOverlay, _isStructured), NbdExport.PreferredBlock(disk),
+                option, disk, NbdExport.Abilities(permit.IsOverlay, _isStructured), NbdExport.PreferredBlock(disk),
                 question);
             await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
             return choice;
@@ -208,7 +207,7 @@ internal sealed class NbdHandshake(
     {
         try
         {
-            foreach (var image in await disks.ListAsync(caller, cancellationToken))
+            foreach (var image in await door.ListAsync(cancellationToken))
             {
                 await _answers.ServerAsync(NbdOption.List, image.Id, image.Name ?? "", cancellationToken);
             }
@@ -240,7 +239,7 @@ internal sealed class NbdHandshake(
 
         try
         {
-            await LookAsync(NbdExportName.Parse(meta.ExportName).Image, cancellationToken);
+            await LookAsync(meta.ExportName, cancellationToken);
         }
         catch (Exception e) when (NbdErrors.IsOfRequest(e))
         {
@@ -257,29 +256,30 @@ internal sealed class NbdHandshake(
         await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
     }
 
-    /// <summary>The disk of an image; the one looked at last is kept open, for clients ask several times.</summary>
-    private async ValueTask<NbdDisk> LookAsync(string image, CancellationToken cancellationToken)
+    /// <summary>The disk of an export; the one looked at last is kept open, for clients ask several times.</summary>
+    private async ValueTask<(NbdPermit Permit, NbdDisk Disk)> LookAsync(
+        string name, CancellationToken cancellationToken)
     {
-        if (_looked is { } looked && looked.Image == image)
+        var permit = door.Admit(name); // each time anew: a ticket runs out
+        if (_looked is { } looked && looked.Permit == permit)
         {
-            return looked.Disk;
+            return looked;
         }
 
-        var disk = await disks.OpenAsync(caller, image, cancellationToken);
+        var disk = await door.OpenAsync(permit, cancellationToken);
         await DisposeAsync();
-        _looked = (image, disk);
-        return disk;
+        _looked = (permit, disk);
+        return (permit, disk);
     }
 
     private async ValueTask<NbdChoice> ChooseAsync(string name, CancellationToken cancellationToken)
     {
-        var wanted = NbdExportName.Parse(name);
-        var disk = await LookAsync(wanted.Image, cancellationToken);
-        var overlay = wanted.IsOverlay
+        var (permit, disk) = await LookAsync(name, cancellationToken);
+        var overlay = permit.IsOverlay
             ? NbdOverlay.Create(settings.OverlayDirectory, disk.Disk.VirtualSize, settings.OverlayMaxBytes)
             : null;
         _looked = null; // the export's now
-        return new NbdChoice(new NbdExport(disk, overlay, cache), _isStructured, _contextOf == name);
+        return new NbdChoice(permit, new NbdExport(disk, overlay, cache), _isStructured, _contextOf == name);
     }
 
     private ValueTask RefuseAsync(NbdOption option, Exception exception, CancellationToken cancellationToken) =>

@@ -3,19 +3,15 @@ using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Options;
-using Registry.Api.Auth;
 using Registry.Api.Metrics;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Nbd;
 
 /// <summary>Serves NBD: each connection is a handshake, and then a session with the export that was chosen.</summary>
-/// <remarks>A client of this protocol cannot say who it is, so the port opens only where all callers are one
-/// (<c>Registry:Auth:Kind</c> none).</remarks>
 internal sealed partial class NbdListener(
-    NbdDisks disks,
+    NbdDoor door,
     NbdCache cache,
-    ImplicitCaller caller,
     RegistryMetrics metrics,
     TimeProvider clock,
     IHostApplicationLifetime lifetime,
@@ -66,7 +62,9 @@ internal sealed partial class NbdListener(
     private async Task ServeAsync(ConnectionContext connection, NbdChannel channel, NbdInput input, NbdChoice choice)
     {
         await using var export = choice.Export;
-        Log.Opened(logger, connection.ConnectionId, export.Disk.ImageId, export.IsWritable);
+        var caller = choice.Permit.Caller;
+        Log.Opened(
+            logger, connection.ConnectionId, export.Disk.ImageId, export.IsWritable, caller.ProjectId, caller.UserId);
         using var replies = new NbdReplies(channel.Output, choice.IsStructured, Settings.Patience, clock);
         using var session = new NbdSession(choice, input, replies, Settings.Patience, e => Break(connection, e));
         try
@@ -89,7 +87,7 @@ internal sealed partial class NbdListener(
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(
             lifetime.ApplicationStopping, connection.ConnectionClosed);
         limit.CancelAfter(Settings.HandshakeTimeout);
-        await using var handshake = new NbdHandshake(channel, input, caller.Caller, disks, cache, Settings);
+        await using var handshake = new NbdHandshake(channel, input, door, cache, Settings);
         try
         {
             return await handshake.RunAsync(limit.Token);
@@ -131,8 +129,10 @@ internal sealed partial class NbdListener(
     private static partial class Log
     {
         [LoggerMessage(
-            1, LogLevel.Information, "NBD connection {Connection} opened image {ImageId} (overlay: {Overlay})")]
-        public static partial void Opened(ILogger logger, string connection, string imageId, bool overlay);
+            1, LogLevel.Information,
+            "NBD connection {Connection} opened image {ImageId} (overlay: {Overlay}) for user {User} of {Project}")]
+        public static partial void Opened(
+            ILogger logger, string connection, string imageId, bool overlay, string? project, string? user);
 
         [LoggerMessage(2, LogLevel.Information, "NBD connection {Connection} was dropped: {Reason}")]
         public static partial void Dropped(ILogger logger, string connection, string reason);

@@ -31,6 +31,9 @@ public sealed record NbdSection
     /// none.</summary>
     public string ClientCaFile { get; init; } = "";
 
+    /// <summary>How long a ticket opens its disk; who has opened it stays.</summary>
+    public TimeSpan TicketLife { get; init; } = TimeSpan.FromMinutes(5);
+
     /// <summary>Whether clients are offered TLS.</summary>
     internal bool HasTls => CertificateFile.Length > 0;
 
@@ -42,6 +45,7 @@ public sealed record NbdSection
             ConnectionsMax is > 0 and <= 65536, "Registry:Nbd:ConnectionsMax", $"{ConnectionsMax}", "1 to 65536");
         RequireTime(HandshakeTimeout, "Registry:Nbd:HandshakeTimeout");
         RequireTime(Patience, "Registry:Nbd:Patience");
+        RequireTime(TicketLife, "Registry:Nbd:TicketLife");
         RegistryOptions.Require(
             OverlayMaxBytes >= 0, "Registry:Nbd:OverlayMaxBytes", $"{OverlayMaxBytes}", "0 or more");
         RegistryOptions.Require(

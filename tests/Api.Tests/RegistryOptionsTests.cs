@@ -7,6 +7,13 @@ public sealed class RegistryOptionsTests
     [Fact]
     public void The_defaults_are_valid() => new RegistryOptions().Validate();
 
+    [Fact]
+    public void Nbd_for_callers_that_differ_is_valid_on_loopback() => new RegistryOptions
+    {
+        Endpoints = new() { Nbd = "nbd://127.0.0.1:10809" },
+        Auth = new() { Kind = "proxy" },
+    }.Validate();
+
     public static TheoryData<RegistryOptions> Wrong => new(
         new RegistryOptions { Database = new() { Kind = "oracle" } },
         new RegistryOptions { Database = new() { Kind = "postgres" } },
@@ -18,7 +25,8 @@ public sealed class RegistryOptionsTests
         new RegistryOptions { Endpoints = new() { Metrics = "9294" } },
         new RegistryOptions { Endpoints = new() { Nbd = "http://127.0.0.1:10809" } },
         new RegistryOptions { Endpoints = new() { Nbd = "nbd://0.0.0.0:10809" } },
-        new RegistryOptions { Endpoints = new() { Nbd = "nbd://127.0.0.1" }, Auth = new() { Kind = "proxy" } },
+        new RegistryOptions { Endpoints = new() { Nbd = "nbd://0.0.0.0" }, Auth = new() { Kind = "proxy" } },
+        new RegistryOptions { PublicNbdEndpoint = "http://images.example" },
         new RegistryOptions { Nbd = new() { ConnectionsMax = 0 } },
         new RegistryOptions { Nbd = new() { Patience = TimeSpan.Zero } },
         new RegistryOptions { Nbd = new() { OverlayDirectory = "/no/such/directory" } },

@@ -64,6 +64,7 @@ internal sealed class MatrixLab : IAsyncDisposable
                 ["Registry:Stores:2:Id"] = "web",
                 ["Registry:Stores:2:Kind"] = "http",
                 ["Registry:Stores:2:Endpoint"] = "https://images.example/",
+                ["Registry:Endpoints:Nbd"] = "nbd://127.0.0.1:0",
                 ["Registry:Jobs:Workers"] = "0",
                 ["Registry:Limits:Members"] = "-1",
             },

@@ -47,6 +47,12 @@ public sealed class NbdTlsTests : IDisposable
                 "-c", "write -P 0x5a 100k 3M", "-c", "read -P 0x5a 100k 3M", Options(app, id + "+overlay")),
             StringComparison.Ordinal);
 
+        using var issued = await app.SendAsync(HttpMethod.Post, $"/registry/v1/images/{id}/nbd");
+        var ticket = (await RegistryApp.JsonAsync(issued)).GetProperty("uri").GetString()!;
+        Assert.StartsWith($"nbds://127.0.0.1:{app.Port}/ticket:", ticket, StringComparison.Ordinal);
+        await ExternalTool.Require("nbdinfo").OutputAsync(
+            RegistryApp.Stop, $"{ticket}?tls-certificates={_certificates.Nameless}");
+
         var inTheClear = await qemuImg.RunAsync(["info", "-f", "raw", app.Export(id)], RegistryApp.Stop);
         Assert.Equal(1, inTheClear.ExitCode);
     }

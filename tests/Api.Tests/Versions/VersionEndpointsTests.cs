@@ -48,6 +48,7 @@ public sealed class VersionEndpointsTests(RegistryApp app) : IClassFixture<Regis
         Assert.Equal(
             ["id", "format", "size", "compat", "cluster_size"],
             disk.GetProperty("parameters").EnumerateArray().Select(p => p.GetProperty("name").GetString()));
+        Assert.True(paths.GetProperty("/registry/v1/images/{id}/nbd").TryGetProperty("post", out _));
         Assert.All(
             paths.EnumerateObject().SelectMany(path => path.Value.EnumerateObject()),
             operation => Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!));

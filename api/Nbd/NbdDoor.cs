@@ -1,0 +1,40 @@
+using Registry.Api.Auth;
+using Registry.Storage.Domain;
+
+namespace Registry.Api.Nbd;
+
+/// <summary>Who may open what. A client of this protocol cannot say who it is: where all callers are one it names the
+/// image, elsewhere it must have a ticket.</summary>
+/// <param name="disks">The images.</param>
+/// <param name="tickets">The tickets.</param>
+/// <param name="everybody">Who all callers are; null where they differ.</param>
+internal sealed class NbdDoor(NbdDisks disks, NbdTickets tickets, ImplicitCaller? everybody = null)
+{
+    /// <summary>What an export name is for, at this moment.</summary>
+    /// <exception cref="RegistryException">NotFound: a ticket that is not good. -or- Forbidden: no ticket.</exception>
+    public NbdPermit Admit(string name)
+    {
+        if (NbdTickets.IsOne(name))
+        {
+            return tickets.Find(name);
+        }
+
+        var caller = Everybody;
+        var wanted = NbdExportName.Parse(name);
+        return new NbdPermit(caller, wanted.Image, IsById: false, wanted.IsOverlay);
+    }
+
+    /// <summary>Opens a disk; it gets a user more.</summary>
+    /// <exception cref="RegistryException">As of <see cref="NbdDisks.OpenAsync"/>.</exception>
+    public ValueTask<NbdDisk> OpenAsync(NbdPermit permit, CancellationToken cancellationToken) => permit.IsById
+        ? disks.OpenAsync(permit.Caller, permit.Image, cancellationToken)
+        : disks.OpenNamedAsync(permit.Caller, permit.Image, cancellationToken);
+
+    /// <summary>The images on offer.</summary>
+    /// <exception cref="RegistryException">Forbidden: who asks is not known.</exception>
+    public Task<IReadOnlyList<Image>> ListAsync(CancellationToken cancellationToken) =>
+        disks.ListAsync(Everybody, cancellationToken);
+
+    private Caller Everybody => everybody?.Caller ?? throw new RegistryException(
+        ErrorCode.Forbidden, "Here an export is opened by a ticket: ask the HTTP API for one.");
+}
