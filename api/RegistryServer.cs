@@ -181,6 +181,7 @@ public static class RegistryServer
         services.AddSingleton<NbdCache>();
         services.AddSingleton<NbdDisks>();
         services.AddSingleton<NbdTickets>();
+        services.AddSingleton<NbdKeeper>();
         services.AddSingleton<NbdDoor>();
         services.AddSingleton<NbdListener>();
         services.AddHostedService<Startup>();

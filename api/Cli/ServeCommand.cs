@@ -25,8 +25,8 @@ internal static class ServeCommand
 
             With --nbd, nbd://127.0.0.1:10809/IMAGE is the disk of an image, an id or a name: read-only, whatever format
             it is stored in, and read from the store as it is asked for. nbd://127.0.0.1:10809/IMAGE+overlay can be
-            written to; what was written is lost when the connection ends. Where callers differ (Registry:Auth:Kind),
-            POST /registry/v1/images/ID/nbd answers with the address to open instead.
+            written to; what was written is lost when the connection ends, and with IMAGE+overlay=NAME becomes a new image.
+            Where callers differ (Registry:Auth:Kind), POST /registry/v1/images/ID/nbd answers with what to open.
             """) { config, nbd };
         command.SetAction((parsed, cancellationToken) =>
             RunAsync(parsed.GetValue(config), parsed.GetValue(nbd), cancellationToken));

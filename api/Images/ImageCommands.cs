@@ -36,6 +36,10 @@ public sealed partial class ImageCommands(
         return protections.Show(caller, image);
     }
 
+    /// <summary>Refuses whatever would be refused as a new image.</summary>
+    /// <exception cref="RegistryException">BadRequest, Forbidden, TooLarge.</exception>
+    internal void RequireCreatable(Caller caller, ImageDraft draft) => Build(caller, draft);
+
     /// <summary>Shows an image.</summary>
     /// <exception cref="RegistryException">NotFound.</exception>
     public async Task<Image> GetAsync(Caller caller, string id, CancellationToken cancellationToken)

@@ -2,12 +2,13 @@ using System.IO.Pipelines;
 using Registry.Api.ImageData;
 using Registry.Api.Provisioning;
 using Registry.Engine.Convert;
+using Registry.Engine.Disks;
 using Registry.Engine.Qcow2;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Import;
 
-/// <summary>A stored disk as the body of a raw or qcow2 file that is never on this machine's disk.</summary>
+/// <summary>A disk as the body of a raw or qcow2 file that is never on this machine's disk.</summary>
 internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
 {
     /// <summary>16 TiB: laying a qcow2 file out takes a bit of memory for each of its clusters.</summary>
@@ -19,7 +20,8 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
         new PipeOptions(pauseWriterThreshold: AheadBytes, resumeWriterThreshold: AheadBytes / 2));
 
     private readonly CancellationTokenSource _stop = new();
-    private readonly StoredDisk _disk;
+    private readonly DiskImage _disk;
+    private readonly IAsyncDisposable _owner;
     private readonly QcowLayout? _layout;
     private readonly long _size;
     private readonly Action<long> _progress;
@@ -27,9 +29,10 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     private Task? _producing;
     private long _produced;
 
-    private ConvertedBody(StoredDisk disk, QcowLayout? layout, long size, Action<long> progress)
+    private ConvertedBody(
+        DiskImage disk, IAsyncDisposable owner, QcowLayout? layout, long size, Action<long> progress)
     {
-        (_disk, _layout, _size, _progress) = (disk, layout, size, progress);
+        (_disk, _owner, _layout, _size, _progress) = (disk, owner, layout, size, progress);
         _bytes = _pipe.Reader.AsStream();
     }
 
@@ -45,12 +48,24 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     /// <exception cref="RegistryException">ImageRejected: the disk is too large for it. -or- BadRequest: it is larger
     /// than the size.</exception>
     public static async Task<ConvertedBody> OpenAsync(
-        StoredDisk disk, string format, long? size, Action<long> progress, CancellationToken cancellationToken)
+        StoredDisk disk, string format, long? size, Action<long> progress, CancellationToken cancellationToken) =>
+        await OpenAsync(disk.Disk, disk, format, disk.SizeFor(size), progress, cancellationToken);
+
+    /// <summary>Plans a conversion.</summary>
+    /// <param name="disk">The disk.</param>
+    /// <param name="owner">What it belongs to, which the body disposes.</param>
+    /// <param name="format">qcow2 or raw.</param>
+    /// <param name="bytes">Bytes of the new disk, at least the disk's.</param>
+    /// <param name="progress">Hears how many bytes of the new file are done.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it.</exception>
+    public static async Task<ConvertedBody> OpenAsync(
+        DiskImage disk, IAsyncDisposable owner, string format, long bytes, Action<long> progress,
+        CancellationToken cancellationToken)
     {
-        var bytes = disk.SizeFor(size);
         if (format == "raw")
         {
-            return new ConvertedBody(disk, layout: null, bytes, progress);
+            return new ConvertedBody(disk, owner, layout: null, bytes, progress);
         }
 
         if (bytes > QcowSizeMax)
@@ -59,8 +74,8 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
                 ErrorCode.ImageRejected, $"A disk of more than {QcowSizeMax} bytes is not converted.", "size_too_large");
         }
 
-        var layout = await QcowLayout.ForAsync(disk.Disk, bytes, QcowShape.Default, cancellationToken);
-        return new ConvertedBody(disk, layout, bytes, progress);
+        var layout = await QcowLayout.ForAsync(disk, bytes, QcowShape.Default, cancellationToken);
+        return new ConvertedBody(disk, owner, layout, bytes, progress);
     }
 
     /// <inheritdoc/>
@@ -83,7 +98,7 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
         }
 
         _stop.Dispose();
-        await _disk.DisposeAsync();
+        await _owner.DisposeAsync();
     }
 
     // What fails here fails the reader.
@@ -94,9 +109,9 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
             var length = Length!.Value;
             await (_layout is null
                 ? DiskBody.WriteRawAsync(
-                    _disk.Disk, length, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken)
+                    _disk, length, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken)
                 : DiskBody.WriteQcowAsync(
-                    _disk.Disk, _layout, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken));
+                    _disk, _layout, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken));
             await _pipe.Writer.CompleteAsync();
         }
         catch (Exception e)

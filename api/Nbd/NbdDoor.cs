@@ -7,11 +7,14 @@ namespace Registry.Api.Nbd;
 /// image, elsewhere it must have a ticket.</summary>
 /// <param name="disks">The images.</param>
 /// <param name="tickets">The tickets.</param>
+/// <param name="keeper">Makes new images of overlays.</param>
 /// <param name="everybody">Who all callers are; null where they differ.</param>
-internal sealed class NbdDoor(NbdDisks disks, NbdTickets tickets, ImplicitCaller? everybody = null)
+internal sealed class NbdDoor(
+    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, ImplicitCaller? everybody = null)
 {
     /// <summary>What an export name is for, at this moment.</summary>
-    /// <exception cref="RegistryException">NotFound: a ticket that is not good. -or- Forbidden: no ticket.</exception>
+    /// <exception cref="RegistryException">NotFound: a ticket that is not good. -or- Forbidden: no ticket. -or- As of
+    /// <see cref="NbdKeeper.Require"/>.</exception>
     public NbdPermit Admit(string name)
     {
         if (NbdTickets.IsOne(name))
@@ -21,7 +24,12 @@ internal sealed class NbdDoor(NbdDisks disks, NbdTickets tickets, ImplicitCaller
 
         var caller = Everybody;
         var wanted = NbdExportName.Parse(name);
-        return new NbdPermit(caller, wanted.Image, IsById: false, wanted.IsOverlay);
+        if (wanted.KeepAs is not null)
+        {
+            keeper.Require(caller, wanted.KeepAs);
+        }
+
+        return new NbdPermit(caller, wanted.Image, IsById: false, wanted.IsOverlay) { KeepAs = wanted.KeepAs };
     }
 
     /// <summary>Opens a disk; it gets a user more.</summary>

@@ -13,11 +13,12 @@ internal static class NbdEndpoints
 {
     /// <summary>Lists the route.</summary>
     public static void MapNbd(this IEndpointRouteBuilder v1) => v1.MapPost("/images/{id}/nbd", IssueAsync)
-        .Describe("Issues a ticket by which an NBD client opens the image's disk. Body, if any: overlay.");
+        .Describe("Issues a ticket by which an NBD client opens the image's disk. Body, if any: overlay, keep_as.");
 
     // Who is refused the disk by HTTP is refused a ticket alike; opening it judges again.
     private static async Task IssueAsync(
-        HttpContext context, string id, StoredDisks disks, NbdTickets tickets, IOptions<RegistryOptions> options)
+        HttpContext context, string id, StoredDisks disks, NbdTickets tickets, NbdKeeper keeper,
+        IOptions<RegistryOptions> options)
     {
         var order = await NbdOrder.ReadAsync(context);
         var caller = Caller.Of(context);
@@ -32,7 +33,13 @@ internal static class NbdEndpoints
                 ErrorCode.Conflict, "This server does not export disks over NBD.", "nbd_not_served");
         }
 
-        var (name, expiresAt) = tickets.Issue(new NbdPermit(caller, id, IsById: true, order.IsOverlay));
+        if (order.KeepAs is not null)
+        {
+            keeper.Require(caller, order.KeepAs);
+        }
+
+        var permit = new NbdPermit(caller, id, IsById: true, order.IsOverlay) { KeepAs = order.KeepAs };
+        var (name, expiresAt) = tickets.Issue(permit);
         context.Response.StatusCode = StatusCodes.Status201Created;
         context.Response.ContentType = "application/json";
         context.Response.Headers.CacheControl = "no-store";

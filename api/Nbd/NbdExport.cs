@@ -21,6 +21,9 @@ internal sealed class NbdExport(NbdDisk disk, NbdOverlay? overlay, NbdCache cach
     /// <summary>Whether it can be written to.</summary>
     public bool IsWritable => overlay is not null;
 
+    /// <summary>Whether anything was written.</summary>
+    public bool IsChanged => overlay is { IsChanged: true };
+
     /// <summary>Bytes of a disk that are best read together.</summary>
     public static uint PreferredBlock(NbdDisk disk) =>
         (uint)Math.Clamp(disk.Disk.ClusterSize, NbdChunk.Bytes, PreferredBlockMax);
@@ -120,6 +123,13 @@ internal sealed class NbdExport(NbdDisk disk, NbdOverlay? overlay, NbdCache cach
         return status;
     }
 
+    /// <summary>Whether a chunk's bytes are stored, the image saying what it does.</summary>
+    public bool IsStored(long number, bool byImage) => (overlay?.OwnerOf(number) ?? NbdChunkOwner.Image) switch
+    {
+        NbdChunkOwner.Image => byImage,
+        var owner => owner == NbdChunkOwner.Overlay,
+    };
+
     /// <summary>Writes bytes that lie within one chunk. Not for several threads at once, like all that
     /// follows.</summary>
     /// <exception cref="NbdRefusalException">NoSpace.</exception>
@@ -191,18 +201,7 @@ internal sealed class NbdExport(NbdDisk disk, NbdOverlay? overlay, NbdCache cach
         }
 
         slice.Add(taken[0], offset, buffer.Length);
-        foreach (var run in slice.Runs)
-        {
-            var target = buffer.Slice((int)(run.Offset - offset), run.Length);
-            if (run.IsZero)
-            {
-                target.Span.Clear();
-            }
-            else
-            {
-                run.Content.CopyTo(target);
-            }
-        }
+        slice.CopyTo(buffer.Span);
     }
 
     /// <summary>Adds a run of the image, as far as it is not written over.</summary>
@@ -216,9 +215,7 @@ internal sealed class NbdExport(NbdDisk disk, NbdOverlay? overlay, NbdCache cach
         while (status.Position < end)
         {
             var number = status.Position / NbdChunk.Bytes;
-            var owner = overlay.OwnerOf(number);
-            var isThere = owner == NbdChunkOwner.Image ? isStored : owner == NbdChunkOwner.Overlay;
-            if (!status.Add(Math.Min(end, (number + 1) * NbdChunk.Bytes), isThere))
+            if (!status.Add(Math.Min(end, (number + 1) * NbdChunk.Bytes), IsStored(number, isStored)))
             {
                 return false;
             }

@@ -12,6 +12,7 @@ namespace Registry.Api.Nbd;
 internal sealed partial class NbdListener(
     NbdDoor door,
     NbdCache cache,
+    NbdKeeper keeper,
     RegistryMetrics metrics,
     TimeProvider clock,
     IHostApplicationLifetime lifetime,
@@ -67,9 +68,10 @@ internal sealed partial class NbdListener(
             logger, connection.ConnectionId, export.Disk.ImageId, export.IsWritable, caller.ProjectId, caller.UserId);
         using var replies = new NbdReplies(channel.Output, choice.IsStructured, Settings.Patience, clock);
         using var session = new NbdSession(choice, input, replies, Settings.Patience, e => Break(connection, e));
+        var isDone = false;
         try
         {
-            await session.RunAsync(lifetime.ApplicationStopping, connection.ConnectionClosed);
+            isDone = await session.RunAsync(lifetime.ApplicationStopping, connection.ConnectionClosed);
         }
         catch (OperationCanceledException)
         {
@@ -78,6 +80,16 @@ internal sealed partial class NbdListener(
         finally
         {
             metrics.Provisioned(session.BytesRead);
+            if (!isDone && choice.Permit.KeepAs is not null && export.IsChanged)
+            {
+                Log.Lost(logger, connection.ConnectionId, export.Disk.ImageId);
+            }
+        }
+
+        // The connection stays until then: a client that waits for its end knows that the image is there, or is not.
+        if (isDone && choice.Permit.KeepAs is { } name && export.IsChanged)
+        {
+            await keeper.KeepAsync(caller, name, export, lifetime.ApplicationStopping);
         }
     }
 
@@ -139,5 +151,10 @@ internal sealed partial class NbdListener(
 
         [LoggerMessage(3, LogLevel.Error, "NBD connection {Connection} failed")]
         public static partial void Failed(ILogger logger, string connection, Exception exception);
+
+        [LoggerMessage(
+            4, LogLevel.Warning,
+            "NBD connection {Connection} broke off: its overlay of image {ImageId}, which was to be kept, is lost")]
+        public static partial void Lost(ILogger logger, string connection, string imageId);
     }
 }

@@ -6,7 +6,8 @@ namespace Registry.Api.Nbd;
 
 /// <summary>How a ticket's holder opens the disk.</summary>
 /// <param name="IsOverlay">Whether it can write to it, over the image.</param>
-internal sealed record NbdOrder(bool IsOverlay)
+/// <param name="KeepAs">The name of the new image that the overlay becomes; null for none.</param>
+internal sealed record NbdOrder(bool IsOverlay, string? KeepAs)
 {
     /// <summary>Reads a request's body; none says nothing.</summary>
     /// <exception cref="RegistryException">BadRequest, and as of <see cref="RequestBody.ReadJsonAsync"/>.</exception>
@@ -14,7 +15,7 @@ internal sealed record NbdOrder(bool IsOverlay)
     {
         if (context.Request.ContentLength is not > 0 && context.Request.Headers.TransferEncoding.Count == 0)
         {
-            return new NbdOrder(IsOverlay: false);
+            return new NbdOrder(IsOverlay: false, KeepAs: null);
         }
 
         using var body = await RequestBody.ReadJsonAsync(context);
@@ -28,18 +29,29 @@ internal sealed record NbdOrder(bool IsOverlay)
             throw ImageRules.Bad("The body must be an object.");
         }
 
-        var order = new NbdOrder(IsOverlay: false);
+        bool? isOverlay = null;
+        string? keepAs = null;
         foreach (var member in body.EnumerateObject())
         {
-            order = (member.Name, member.Value.ValueKind) switch
+            switch ((member.Name, member.Value.ValueKind))
             {
-                ("overlay", JsonValueKind.True or JsonValueKind.False) =>
-                    order with { IsOverlay = member.Value.GetBoolean() },
-                ("overlay", _) => throw ImageRules.Bad("overlay must be true or false."),
-                _ => throw ImageRules.Bad($"'{ImageRules.Shown(member.Name)}' is unknown here."),
-            };
+                case ("overlay", JsonValueKind.True or JsonValueKind.False):
+                    isOverlay = member.Value.GetBoolean();
+                    break;
+                case ("overlay", _):
+                    throw ImageRules.Bad("overlay must be true or false.");
+                case ("keep_as", JsonValueKind.String):
+                    keepAs = member.Value.GetString();
+                    break;
+                case ("keep_as", _):
+                    throw ImageRules.Bad("keep_as must be the name of a new image.");
+                default:
+                    throw ImageRules.Bad($"'{ImageRules.Shown(member.Name)}' is unknown here.");
+            }
         }
 
-        return order;
+        return keepAs is null || isOverlay is not false
+            ? new NbdOrder(isOverlay ?? keepAs is not null, keepAs)
+            : throw ImageRules.Bad("Only an overlay can be kept.");
     }
 }

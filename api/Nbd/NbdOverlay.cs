@@ -39,6 +39,18 @@ internal sealed class NbdOverlay : IAsyncDisposable
         return new NbdOverlay(file, size, maxBytes);
     }
 
+    /// <summary>Whether anything was written.</summary>
+    public bool IsChanged
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _pages.Count > 0;
+            }
+        }
+    }
+
     /// <summary>Whose a chunk's bytes are.</summary>
     public NbdChunkOwner OwnerOf(long number)
     {

@@ -7,4 +7,8 @@ namespace Registry.Api.Nbd;
 /// <param name="Image">The image's id, or a name that it alone has.</param>
 /// <param name="IsById">Whether it is the id for certain.</param>
 /// <param name="IsOverlay">Whether it can be written to.</param>
-internal sealed record NbdPermit(Caller Caller, string Image, bool IsById, bool IsOverlay);
+internal sealed record NbdPermit(Caller Caller, string Image, bool IsById, bool IsOverlay)
+{
+    /// <summary>The name of the new image that the overlay becomes; null where it is lost.</summary>
+    public string? KeepAs { get; init; }
+}

@@ -20,23 +20,26 @@ internal sealed class NbdSession(
     /// <summary>Serves the client until it goes.</summary>
     /// <param name="stopping">Ends the session when the requests under way are answered.</param>
     /// <param name="gone">The connection ended.</param>
+    /// <returns>Whether the client said that it was done.</returns>
     /// <exception cref="NbdViolationException">The client does not keep to the protocol.</exception>
-    public async Task RunAsync(CancellationToken stopping, CancellationToken gone)
+    public async Task<bool> RunAsync(CancellationToken stopping, CancellationToken gone)
     {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(stopping, gone);
         var head = new byte[NbdRequest.Size];
         try
         {
-            while (await input.FillAsync(head, either.Token))
+            // Not until it is gone: that it was done is perhaps the last thing it said.
+            while (await input.FillAsync(head, stopping))
             {
                 var request = NbdRequest.Parse(head);
                 if (request.Command == NbdCommand.Disconnect)
                 {
-                    break;
+                    return true;
                 }
 
                 await BeginAsync(request, gone);
             }
+
+            return false;
         }
         finally
         {

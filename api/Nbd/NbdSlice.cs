@@ -53,6 +53,24 @@ internal sealed class NbdSlice : IDisposable
     /// <summary>Adds zeroes that come next.</summary>
     public void AddZeroes(long offset, int length) => Add(new NbdRun(offset, length, default));
 
+    /// <summary>Copies all its bytes.</summary>
+    /// <param name="buffer">As long as the slice.</param>
+    public void CopyTo(Span<byte> buffer)
+    {
+        foreach (var run in Runs)
+        {
+            var target = buffer.Slice((int)(run.Offset - Runs[0].Offset), run.Length);
+            if (run.IsZero)
+            {
+                target.Clear();
+            }
+            else
+            {
+                run.Content.Span.CopyTo(target);
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

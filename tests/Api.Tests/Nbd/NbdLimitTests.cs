@@ -88,16 +88,17 @@ public sealed class NbdLimitTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Nobody_is_exported_to_where_callers_differ()
+    public async Task Tickets_are_not_taken_in_the_clear_from_far_away()
     {
         var result = await ExternalTool.At(RegistryProcess.Executable).RunAsync(
             ["serve", "--nbd"], RegistryApp.Stop,
             new Dictionary<string, string?>
             {
                 ["Registry__Auth__Kind"] = "proxy",
+                ["Registry__Endpoints__Nbd"] = "nbd://0.0.0.0:0",
                 ["Registry__DataDirectory"] = _overlays.File("data"),
             });
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains("Registry:Endpoints:Nbd is 'nbd://127.0.0.1:10809'", result.Error, StringComparison.Ordinal);
+        Assert.Contains("Registry:Endpoints:Nbd is 'nbd://0.0.0.0:0'", result.Error, StringComparison.Ordinal);
     }
 }

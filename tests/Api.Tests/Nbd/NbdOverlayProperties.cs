@@ -1,4 +1,6 @@
 using System.Buffers.Binary;
+using System.Net.Http.Json;
+using System.Text.Json;
 
 namespace Registry.Api.Tests.Nbd;
 
@@ -18,7 +20,7 @@ public sealed class NbdOverlayProperties(NbdApp app) : IClassFixture<NbdApp>
         random.NextBytes(image.AsSpan(300_000, 900_000));
         random.NextBytes(image.AsSpan(DiskBytes - 1000));
         var id = await app.UploadAsync(image);
-        using var wire = await NbdWire.OpenAsync(app.Port, id + "+overlay", isStructured);
+        using var wire = await NbdWire.OpenAsync(app.Port, $"{id}+overlay=kept-{id}", isStructured);
         using var other = await NbdWire.OpenAsync(app.Port, id + "+overlay", isStructured);
         var model = image.ToArray();
         for (var i = 0; i < 150; i++)
@@ -67,5 +69,11 @@ public sealed class NbdOverlayProperties(NbdApp app) : IClassFixture<NbdApp>
 
             Assert.Equal(DiskBytes, told);
         }
+
+        await wire.SendAsync(NbdWire.Disconnect, 0, 0);
+        Assert.True(await wire.IsEndedAsync(TimeSpan.FromSeconds(60)));
+        var made = await app.Http.GetFromJsonAsync<JsonElement>($"/v2/images?name=kept-{id}", RegistryApp.Stop);
+        var kept = Assert.Single(made.GetProperty("images").EnumerateArray()).GetProperty("id").GetString();
+        Assert.Equal(model, await app.Http.GetByteArrayAsync($"/registry/v1/images/{kept}/disk", RegistryApp.Stop));
     }
 }

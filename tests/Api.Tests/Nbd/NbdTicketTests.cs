@@ -12,7 +12,9 @@ namespace Registry.Api.Tests.Nbd;
 /// <summary>Where callers differ, an export is opened by a ticket: for one image, as one caller, for a while.</summary>
 public sealed class NbdTicketTests(NbdTicketTests.ProxyApp app) : IClassFixture<NbdTicketTests.ProxyApp>
 {
-    private const string Owner = "owner-project";
+    /// <summary>Who asks, where a test says nothing.</summary>
+    public const string Owner = "owner-project";
+
     private const string Member = "member-project";
     private static readonly TimeSpan Promptly = TimeSpan.FromSeconds(20);
 
