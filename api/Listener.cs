@@ -1,7 +1,9 @@
 using System.Net;
+using System.Net.Security;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Registry.Api.Nbd;
 
 namespace Registry.Api;
@@ -28,11 +30,12 @@ internal static class Listeners
     private static readonly object ItemKey = new();
 
     /// <summary>Opens the ports, in the order of <see cref="Listener"/>.</summary>
-    public static void Open(KestrelServerOptions kestrel, EndpointsSection endpoints)
+    public static void Open(KestrelServerOptions kestrel, RegistryOptions options)
     {
-        Open(kestrel, endpoints.Http, HttpProtocols.Http1, Listener.Http);
-        Open(kestrel, endpoints.Grpc, HttpProtocols.Http2, Listener.Grpc);
-        Open(kestrel, endpoints.Metrics, HttpProtocols.Http1, Listener.Metrics);
+        var (endpoints, certificate) = (options.Endpoints, options.Tls.HasCertificate ? options.Tls.Read() : null);
+        Open(kestrel, endpoints.Http, certificate, HttpProtocols.Http1, Listener.Http);
+        Open(kestrel, endpoints.Grpc, certificate, HttpProtocols.Http2, Listener.Grpc);
+        Open(kestrel, endpoints.Metrics, certificate, HttpProtocols.Http1, Listener.Metrics);
         if (endpoints.Nbd.Length > 0)
         {
             Listen(kestrel, endpoints.Nbd, listen => listen.UseConnectionHandler<NbdListener>());
@@ -52,11 +55,22 @@ internal static class Listeners
         _ => false,
     };
 
-    private static void Open(KestrelServerOptions kestrel, string url, HttpProtocols protocols, Listener listener)
+    private static void Open(
+        KestrelServerOptions kestrel, string url, SslStreamCertificateContext? certificate, HttpProtocols protocols,
+        Listener listener)
     {
         Listen(kestrel, url, listen =>
         {
             listen.Protocols = protocols;
+            if (new Uri(url).Scheme == Uri.UriSchemeHttps)
+            {
+                listen.UseHttps(new HttpsConnectionAdapterOptions
+                {
+                    ServerCertificate = certificate!.TargetCertificate,
+                    ServerCertificateChain = [.. certificate.IntermediateCertificates],
+                });
+            }
+
             listen.Use(next => connection =>
             {
                 connection.Items[ItemKey] = listener;

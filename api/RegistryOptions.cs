@@ -72,6 +72,9 @@ public sealed record RegistryOptions
     /// <summary>Work that outlives requests.</summary>
     public JobsSection Jobs { get; init; } = new();
 
+    /// <summary>The server's certificate.</summary>
+    public TlsSection Tls { get; init; } = new();
+
     /// <summary>Disks by NBD.</summary>
     public NbdSection Nbd { get; init; } = new();
 
@@ -145,10 +148,15 @@ public sealed record RegistryOptions
         Provisioning.Validate();
         Locations.Validate();
         Outbound.Validate();
-        Nbd.Validate();
+        Tls.Validate();
+        Nbd.Validate(Tls.HasCertificate);
         foreach (var url in new[] { Endpoints.Http, Endpoints.Grpc, Endpoints.Metrics })
         {
-            RequireEndpoint(url, Uri.UriSchemeHttp);
+            var isSecure = url.StartsWith("https:", StringComparison.Ordinal);
+            RequireEndpoint(url, isSecure ? Uri.UriSchemeHttps : Uri.UriSchemeHttp);
+            Require(
+                !isSecure || Tls.HasCertificate, "Registry:Endpoints", url,
+                "an http:// URL without Registry:Tls:CertificateFile");
         }
 
         if (Endpoints.Nbd.Length > 0)

@@ -55,7 +55,7 @@ public static class RegistryServer
             kestrel.AddServerHeader = false;
             kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlivePingDelay; // finds out about peers that are gone
             kestrel.Limits.MaxRequestBodySize = options.Limits.MetadataBodyBytes;
-            Listeners.Open(kestrel, options.Endpoints);
+            Listeners.Open(kestrel, options);
         });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
         AddLogging(builder.Logging);

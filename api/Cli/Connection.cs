@@ -90,7 +90,9 @@ internal sealed class Connection : IDisposable
         }
         catch (HttpRequestException e)
         {
-            throw new CommandException($"no registry answers at {url}: {e.Message}");
+            // Of TLS that failed, the outer exception only says so.
+            var why = e.HttpRequestError == HttpRequestError.SecureConnectionError ? e.InnerException ?? e : e;
+            throw new CommandException($"no registry answers at {url}: {why.Message}");
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException)
         {

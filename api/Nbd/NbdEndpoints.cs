@@ -58,7 +58,7 @@ internal static class NbdEndpoints
             ? new Uri(options.PublicNbdEndpoint)
             : DescriptionEndpoint.Callable(
                 new Uri(RegistryServer.Addresses(context.RequestServices)[(int)Listener.Nbd]), context.Request.Host);
-        var scheme = options.Nbd.HasTls ? EndpointsSection.NbdWithTlsScheme : EndpointsSection.NbdScheme;
+        var scheme = options.Tls.HasCertificate ? EndpointsSection.NbdWithTlsScheme : EndpointsSection.NbdScheme;
         return $"{scheme}://{address.Authority}";
     }
 }

@@ -20,7 +20,7 @@ internal sealed partial class NbdListener(
     ILogger<NbdListener> logger) : ConnectionHandler
 {
     private const int KeepAliveSeconds = 60;
-    private readonly NbdTls? _tls = NbdTls.Read(options.Value.Nbd);
+    private readonly NbdTls? _tls = NbdTls.Read(options.Value);
     private int _connections;
 
     private NbdSection Settings => options.Value.Nbd;

@@ -18,12 +18,6 @@ public sealed record NbdSection
     /// <summary>Most bytes that one overlay holds.</summary>
     public long OverlayMaxBytes { get; init; } = 16L << 30;
 
-    /// <summary>File of the server's certificate (PEM), with those between it and the root; empty for no TLS.</summary>
-    public string CertificateFile { get; init; } = "";
-
-    /// <summary>File of its private key (PEM), not encrypted.</summary>
-    public string KeyFile { get; init; } = "";
-
     /// <summary>Whether a client must begin TLS before anything else.</summary>
     public bool RequireTls { get; init; }
 
@@ -34,12 +28,10 @@ public sealed record NbdSection
     /// <summary>How long a ticket opens its disk; who has opened it stays.</summary>
     public TimeSpan TicketLife { get; init; } = TimeSpan.FromMinutes(5);
 
-    /// <summary>Whether clients are offered TLS.</summary>
-    internal bool HasTls => CertificateFile.Length > 0;
-
     /// <summary>Checks the ranges, and that the certificates can be used.</summary>
+    /// <param name="hasCertificate">Whether clients are offered TLS.</param>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
-    public void Validate()
+    public void Validate(bool hasCertificate)
     {
         RegistryOptions.Require(
             ConnectionsMax is > 0 and <= 65536, "Registry:Nbd:ConnectionsMax", $"{ConnectionsMax}", "1 to 65536");
@@ -52,14 +44,14 @@ public sealed record NbdSection
             OverlayDirectory.Length == 0 || Directory.Exists(OverlayDirectory), "Registry:Nbd:OverlayDirectory",
             OverlayDirectory, "a directory that is there");
         RegistryOptions.Require(
-            HasTls == KeyFile.Length > 0, "Registry:Nbd:KeyFile", KeyFile,
-            "set where CertificateFile is, and only there");
-        RegistryOptions.Require(
-            HasTls || !RequireTls, "Registry:Nbd:RequireTls", "true", "false without CertificateFile");
+            hasCertificate || !RequireTls, "Registry:Nbd:RequireTls", "true", "false without Registry:Tls:CertificateFile");
         RegistryOptions.Require(
             RequireTls || ClientCaFile.Length == 0, "Registry:Nbd:ClientCaFile", ClientCaFile,
             "left out unless RequireTls is true: in the clear nobody shows a certificate");
-        NbdTls.Read(this);
+        if (ClientCaFile.Length > 0)
+        {
+            TlsSection.ReadAll(ClientCaFile);
+        }
     }
 
     private static void RequireTime(TimeSpan time, string key) => RegistryOptions.Require(

@@ -1,5 +1,4 @@
 using System.Net.Security;
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace Registry.Api.Nbd;
@@ -13,36 +12,23 @@ internal sealed class NbdTls
     public SslServerAuthenticationOptions Options { get; }
 
     /// <summary>Reads what the settings name.</summary>
-    /// <returns>Null where they name nothing.</returns>
+    /// <returns>Null where there is no certificate.</returns>
     /// <exception cref="ConfigurationException">It cannot be read, or not be used.</exception>
-    public static NbdTls? Read(NbdSection settings)
+    public static NbdTls? Read(RegistryOptions settings)
     {
-        if (!settings.HasTls)
+        if (!settings.Tls.HasCertificate)
         {
             return null;
         }
 
-        try
+        var options = new SslServerAuthenticationOptions { ServerCertificateContext = settings.Tls.Read() };
+        if (settings.Nbd.ClientCaFile.Length > 0)
         {
-            var own = X509Certificate2.CreateFromPemFile(settings.CertificateFile, settings.KeyFile);
-            var options = new SslServerAuthenticationOptions
-            {
-                ServerCertificateContext = SslStreamCertificateContext.Create(
-                    own, ReadAll(settings.CertificateFile), offline: true),
-            };
-            if (settings.ClientCaFile.Length > 0)
-            {
-                options.ClientCertificateRequired = true;
-                options.CertificateChainPolicy = PolicyOf(ReadAll(settings.ClientCaFile));
-            }
+            options.ClientCertificateRequired = true;
+            options.CertificateChainPolicy = PolicyOf(TlsSection.ReadAll(settings.Nbd.ClientCaFile));
+        }
 
-            return new NbdTls(options);
-        }
-        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException
-            or ArgumentException)
-        {
-            throw new ConfigurationException($"Registry:Nbd: a certificate or its key cannot be used: {e.Message}");
-        }
+        return new NbdTls(options);
     }
 
     private static X509ChainPolicy PolicyOf(X509Certificate2Collection authorities)
@@ -55,14 +41,5 @@ internal sealed class NbdTls
         };
         policy.CustomTrustStore.AddRange(authorities);
         return policy;
-    }
-
-    private static X509Certificate2Collection ReadAll(string path)
-    {
-        var found = new X509Certificate2Collection();
-        found.ImportFromPemFile(path);
-        return found.Count > 0
-            ? found
-            : throw new ConfigurationException($"Registry:Nbd: '{path}' holds no certificate.");
     }
 }

@@ -41,8 +41,8 @@ internal sealed class NbdCertificates : IDisposable
     /// <summary>The settings of a server that offers TLS.</summary>
     public Dictionary<string, string?> Settings(bool isRequired, bool withClients) => new(NbdApp.NbdSettings())
     {
-        ["Registry:Nbd:CertificateFile"] = _root.File("server-cert.pem"),
-        ["Registry:Nbd:KeyFile"] = _root.File("server-key.pem"),
+        ["Registry:Tls:CertificateFile"] = _root.File("server-cert.pem"),
+        ["Registry:Tls:KeyFile"] = _root.File("server-key.pem"),
         ["Registry:Nbd:RequireTls"] = $"{isRequired}",
         ["Registry:Nbd:ClientCaFile"] = withClients ? AuthorityFile : "",
     };
