@@ -4,44 +4,65 @@ using Registry.Engine.Convert;
 namespace Registry.Api.Provisioning;
 
 /// <summary>How much each of the disks that are read at once may have on its way from the store: long reads while there
-/// are few, short ones when there are many, so that memory does not grow with their number.</summary>
+/// are few, short ones when there are many, so that memory hardly grows with their number.</summary>
+/// <remarks>Whoever joins gets half of what is left of <see cref="TogetherBytes"/>, or <see cref="LeastBytes"/> where
+/// that is more, and gives it back when it leaves.</remarks>
 internal sealed class ReadShares
 {
-    private const int TogetherBytes = 32 << 20;
-    private const int LongestBytes = 8 << 20;
-    private const int ShortestBytes = 256 << 10;
-    private const int ManyReaders = 16;
+    private const int TogetherBytes = 64 << 20;
+    private const int LeastBytes = 256 << 10;
+    private const int LongestRead = 8 << 20;
+    private const int ShortestRead = 256 << 10;
+    private const int ParallelismMax = 4;
 
-    private int _readers;
+    private readonly Lock _lock = new();
+    private int _left = TogetherBytes;
 
     /// <summary>Joins the readers. Dispose the share when the disk has been read.</summary>
     public Share Join()
     {
-        var readers = Interlocked.Increment(ref _readers);
-        var bytes = (int)BitOperations.RoundUpToPowerOf2((uint)(TogetherBytes / readers) / 2 + 1);
-        return new Share(this, DiskReadOptions.Default with
+        int bytes;
+        lock (_lock)
         {
-            MaxRangeBytes = Math.Clamp(bytes, ShortestBytes, LongestBytes),
-            Parallelism = readers < ManyReaders ? 4 : 2,
-        });
+            bytes = Math.Max(LeastBytes, (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(0, _left) / 2 + 1) / 2);
+            _left -= bytes;
+        }
+
+        return new Share(this, bytes);
     }
 
     /// <summary>One reader's part.</summary>
-    /// <param name="shares">All of them.</param>
-    /// <param name="options">How its disk is to be read.</param>
-    internal sealed class Share(ReadShares shares, DiskReadOptions options) : IDisposable
+    internal sealed class Share : IDisposable
     {
+        private readonly ReadShares _shares;
+        private readonly int _bytes;
         private bool _isLeft;
 
+        internal Share(ReadShares shares, int bytes)
+        {
+            (_shares, _bytes) = (shares, bytes);
+            var parallelism = Math.Clamp(bytes / ShortestRead, 1, ParallelismMax);
+            Options = DiskReadOptions.Default with
+            {
+                MaxRangeBytes = Math.Clamp(bytes / parallelism, ShortestRead, LongestRead),
+                Parallelism = parallelism,
+            };
+        }
+
         /// <summary>How its disk is to be read.</summary>
-        public DiskReadOptions Options { get; } = options;
+        public DiskReadOptions Options { get; }
 
         /// <inheritdoc/>
         public void Dispose()
         {
-            if (!Interlocked.Exchange(ref _isLeft, true))
+            if (Interlocked.Exchange(ref _isLeft, true))
             {
-                Interlocked.Decrement(ref shares._readers);
+                return;
+            }
+
+            lock (_shares._lock)
+            {
+                _shares._left += _bytes;
             }
         }
     }
