@@ -81,7 +81,7 @@ internal sealed class CutProvision : FaultCheck
             }
             else
             {
-                host.RequireNoTarget(first);
+                await host.RequireReasonAsync(first, format);
                 (killed, failed) = fault == 1 ? (killed + 1, failed) : (killed, failed + 1);
                 first = await host.Start(registry, ids[form], format).EndAsync();
             }
@@ -140,29 +140,29 @@ internal sealed class CutProvision : FaultCheck
             site, ["provision", id, "--to", target, "--format", format, "--url", $"{registry.Url}", "--retry", "1"]);
 
         /// <summary>Requires that a run ended well and that the target is the disk, and removes it.</summary>
-        public async Task RequireRightAsync((int ExitCode, string Output) run, string format)
-        {
-            if (run.ExitCode != 0)
-            {
-                throw new FaultException($"a provision did not go on: {run.Output.ReplaceLineEndings(" ")}");
-            }
+        public Task RequireRightAsync((int ExitCode, string Output) run, string format) => run.ExitCode == 0
+            ? RequireRightAsync(format)
+            : throw new FaultException($"a provision did not go on: {run.Output.ReplaceLineEndings(" ")}");
 
+        private async Task RequireRightAsync(string format)
+        {
             var said = await qemu.RunAsync(
                 ["compare", "-f", "raw", "-F", format, disk, target], CancellationToken.None);
             if (said.ExitCode != 0)
             {
-                throw new FaultException($"a provision ended well with wrong bytes: {said.Output}{said.Error}");
+                throw new FaultException($"a disk has its name and wrong bytes: {said.Output}{said.Error}");
             }
 
             File.Delete(target);
         }
 
-        /// <summary>Requires that a run that did not end well said why and left no target.</summary>
-        public void RequireNoTarget((int ExitCode, string Output) run)
+        /// <summary>Requires that a run that did not end well said why, unless it was killed, and left no target that is
+        /// not whole: between the name and its end it can be killed too.</summary>
+        public async Task RequireReasonAsync((int ExitCode, string Output) run, string format)
         {
             if (File.Exists(target))
             {
-                throw new FaultException("an unfinished disk has its name");
+                await RequireRightAsync(format);
             }
 
             const int killed = 128 + 9;
