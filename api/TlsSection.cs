@@ -41,7 +41,8 @@ public sealed record TlsSection
     {
         var found = new X509Certificate2Collection();
         found.ImportFromPemFile(path);
-        return found.Count > 0 ? found : throw new ConfigurationException($"'{path}' holds no certificate.");
+        return found.Count > 0 ? found : throw new ConfigurationException(
+            $"Registry:Tls or Registry:Nbd: '{path}' holds no certificate.");
     });
 
     private static T Read<T>(Func<T> read)
@@ -53,7 +54,7 @@ public sealed record TlsSection
         catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException
             or ArgumentException)
         {
-            throw new ConfigurationException($"A certificate of Registry:Tls or Registry:Nbd cannot be used: {e.Message}");
+            throw new ConfigurationException($"Registry:Tls or Registry:Nbd: a certificate cannot be used: {e.Message}");
         }
     }
 }

@@ -72,7 +72,7 @@ internal sealed class NbdDisks(StoredDisks disks, ImageCommands images, NbdCache
         {
             return await disks.OpenAsync(caller, idOrName, cancellationToken);
         }
-        catch (RegistryException e) when (e.Code == ErrorCode.NotFound)
+        catch (RegistryException e) when (e.Code == ErrorCode.NotFound && idOrName.Length > 0) // none is the default
         {
             var named = await images.ListAsync(
                 caller, new ImageListRequest { Names = [idOrName], Limit = 2 }, cancellationToken);
