@@ -8,8 +8,8 @@ using Registry.Support;
 namespace Registry.Bench;
 
 /// <summary>Images in a real S3 server, made into disks of this machine: by registry provision, by a download that is
-/// converted then, and by qemu-img that reads the registry's own download by ranges. What passes between the registry
-/// and the S3 server is counted on the wire.</summary>
+/// converted then, and by qemu-img that reads the registry's own view by ranges (it needs Debian's qemu-block-extra).
+/// What passes between the registry and the S3 server is counted on the wire.</summary>
 internal static class ProvisionBench
 {
     private const int TogetherCount = 4;
@@ -157,10 +157,16 @@ internal static class ProvisionBench
             File.Delete(copy);
         }
 
+        // QEMU asks by HEAD first, which Glance's download has not: it is given the view as qcow2.
         public void ConvertByRanges()
         {
             File.Delete(Target(0));
-            Child.Output("qemu-img", ["convert", "-m", "16", "-W", "-f", format, "-O", "raw", url, Target(0)]);
+            Child.Output(
+                "qemu-img",
+                [
+                    "convert", "-m", "16", "-W", "-f", "qcow2", "-O", "raw",
+                    $"{registry.Url}registry/v1/images/{id}/disk?format=qcow2", Target(0),
+                ]);
         }
 
         public void Compare(int number) =>
