@@ -24,7 +24,7 @@ internal sealed class CutProvision : FaultCheck
     public override int Rounds => 50;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 3;
+    public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)

@@ -24,7 +24,7 @@ internal sealed class ProvisionCrowd : FaultCheck
     public override int Rounds => 200;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 8;
+    public override int SmokeRounds => 4;
 
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
