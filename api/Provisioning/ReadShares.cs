@@ -19,12 +19,14 @@ internal sealed class ReadShares
     private int _left = TogetherBytes;
 
     /// <summary>Joins the readers. Dispose the share when the disk has been read.</summary>
-    public Share Join()
+    /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
+    public Share Join(int most = TogetherBytes)
     {
         int bytes;
         lock (_lock)
         {
-            bytes = Math.Max(LeastBytes, (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(0, _left) / 2 + 1) / 2);
+            var half = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(0, _left) / 2 + 1) / 2;
+            bytes = Math.Max(LeastBytes, Math.Min(half, (int)BitOperations.RoundUpToPowerOf2((uint)most)));
             _left -= bytes;
         }
 

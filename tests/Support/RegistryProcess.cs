@@ -143,6 +143,7 @@ public sealed partial class RegistryProcess : IAsyncDisposable
             {
                 // It has ended, or is about to.
             }
+
             await Task.Delay(50, limit.Token);
         }
 

@@ -1,6 +1,6 @@
-# Sourced by the commands beside it, each of which is one check of tests/Faults.
+# Sourced by the commands beside it.
 
-# Runs check $1 with the arguments that follow; 2 where it cannot be run.
+# Runs check $1 of tests/Faults with the arguments that follow; 2 where it cannot be run.
 check() {
   local program
   program=$(dirname "${BASH_SOURCE[0]}")/../../artifacts/bin/Registry.Faults/release/Registry.Faults
@@ -9,4 +9,12 @@ check() {
     exit 2
   fi
   exec "$program" "$@"
+}
+
+# Sets REPLY to a port that is free, and below those that the kernel gives to clients: one of them would be gone before the
+# server is there.
+free_port() {
+  while REPLY=$((18000 + RANDOM % 14000)); do
+    (: <"/dev/tcp/127.0.0.1/$REPLY") 2>/dev/null || return 0
+  done
 }
