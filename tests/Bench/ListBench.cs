@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json;
 using Npgsql;
 using Registry.Support;
 
@@ -35,10 +36,11 @@ internal static class ListBench
             var before = await large.SequentialScansAsync(StatisticsDelay);
             var few = new double[requests];
             var many = new double[requests];
+            var (fewOnPage, manyOnPage) = (0, 0);
             for (var i = -Warm; i < requests; i++)
             {
-                var one = await small.ListAsync(caller, query);
-                var other = await large.ListAsync(caller, query);
+                (var one, fewOnPage) = await small.ListAsync(caller, query);
+                (var other, manyOnPage) = await large.ListAsync(caller, query);
                 if (i >= 0)
                 {
                     (few[i], many[i]) = (one, other);
@@ -52,7 +54,8 @@ internal static class ListBench
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{(isBad ? "! " : "  ")}{caller,-6} {query,-78} {At(few, 0.5),6:F1} {At(few, 0.99),6:F1}   " +
-                $"{At(many, 0.5),6:F1} {At(many, 0.99),6:F1}   {ratio,5:F2} x   {scans} scans"));
+                $"{At(many, 0.5),6:F1} {At(many, 0.99),6:F1}   {ratio,5:F2} x   {scans} scans   " +
+                $"{fewOnPage}, {manyOnPage} images"));
         }
 
         Console.WriteLine($"{bad} lists are slower than twice or read a whole table");
@@ -138,8 +141,8 @@ internal static class ListBench
                 await RegistryProcess.StartAsync(directory.Path, CancellationToken.None, settings));
         }
 
-        /// <summary>Milliseconds that one list took.</summary>
-        public async Task<double> ListAsync(string caller, string query)
+        /// <summary>Milliseconds that one list took, and how many images it held.</summary>
+        public async Task<(double Took, int Images)> ListAsync(string caller, string query)
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, $"/v2/images?limit=25&{query}");
             request.Headers.Add("X-Identity-Status", "Confirmed");
@@ -148,10 +151,11 @@ internal static class ListBench
             request.Headers.Add("X-Roles", caller == "admin" ? "admin,member,reader" : "member,reader");
             var began = Stopwatch.GetTimestamp();
             using var response = await _process.Client.SendAsync(request);
-            await response.Content.ReadAsByteArrayAsync();
+            var body = await response.Content.ReadAsByteArrayAsync();
             var took = Stopwatch.GetElapsedTime(began).TotalMilliseconds;
             response.EnsureSuccessStatusCode();
-            return took;
+            using var page = JsonDocument.Parse(body);
+            return (took, page.RootElement.GetProperty("images").GetArrayLength());
         }
 
         /// <summary>Sequential scans of the tables of images so far.</summary>

@@ -183,8 +183,39 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.HasIndex("UpdatedAt", "CreatedAt", "Id")
                         .HasDatabaseName("ix_images_updated_at_created_at_id");
 
+                    b.HasIndex("Owner", "NameKey", "CreatedAt", "Id")
+                        .HasDatabaseName("ix_images_owner_name_key_created_at_id");
+
                     b.HasIndex(new[] { "CreatedAt", "Id" }, "ix_images_community")
                         .HasDatabaseName("ix_images_community")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "ContainerFormatKey", "CreatedAt", "Id" }, "ix_images_community_container_format_key")
+                        .HasDatabaseName("ix_images_community_container_format_key")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "DiskFormatKey", "CreatedAt", "Id" }, "ix_images_community_disk_format_key")
+                        .HasDatabaseName("ix_images_community_disk_format_key")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "Id" }, "ix_images_community_id")
+                        .HasDatabaseName("ix_images_community_id")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "NameKey", "CreatedAt", "Id" }, "ix_images_community_name_key")
+                        .HasDatabaseName("ix_images_community_name_key")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "SizeKey", "CreatedAt", "Id" }, "ix_images_community_size_key")
+                        .HasDatabaseName("ix_images_community_size_key")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "Status", "CreatedAt", "Id" }, "ix_images_community_status")
+                        .HasDatabaseName("ix_images_community_status")
+                        .HasFilter("visibility = 'community'");
+
+                    b.HasIndex(new[] { "UpdatedAt", "CreatedAt", "Id" }, "ix_images_community_updated_at")
+                        .HasDatabaseName("ix_images_community_updated_at")
                         .HasFilter("visibility = 'community'");
 
                     b.HasIndex(new[] { "CreatedAt", "Id" }, "ix_images_hidden")
@@ -197,6 +228,34 @@ namespace Registry.Migrations.Sqlite.Migrations
 
                     b.HasIndex(new[] { "CreatedAt", "Id" }, "ix_images_public")
                         .HasDatabaseName("ix_images_public")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "ContainerFormatKey", "CreatedAt", "Id" }, "ix_images_public_container_format_key")
+                        .HasDatabaseName("ix_images_public_container_format_key")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "DiskFormatKey", "CreatedAt", "Id" }, "ix_images_public_disk_format_key")
+                        .HasDatabaseName("ix_images_public_disk_format_key")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "Id" }, "ix_images_public_id")
+                        .HasDatabaseName("ix_images_public_id")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "NameKey", "CreatedAt", "Id" }, "ix_images_public_name_key")
+                        .HasDatabaseName("ix_images_public_name_key")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "SizeKey", "CreatedAt", "Id" }, "ix_images_public_size_key")
+                        .HasDatabaseName("ix_images_public_size_key")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "Status", "CreatedAt", "Id" }, "ix_images_public_status")
+                        .HasDatabaseName("ix_images_public_status")
+                        .HasFilter("visibility = 'public'");
+
+                    b.HasIndex(new[] { "UpdatedAt", "CreatedAt", "Id" }, "ix_images_public_updated_at")
+                        .HasDatabaseName("ix_images_public_updated_at")
                         .HasFilter("visibility = 'public'");
 
                     b.ToTable("images", (string)null);
