@@ -162,7 +162,7 @@ public static class RegistryServer
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
         services.AddSingleton<StoredDisks>();
-        services.AddSingleton<ReadShares>();
+        services.AddSingleton(_ => new ReadShares(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
         services.AddSingleton<JobSignal>();
         services.AddSingleton<JobCommands>();
         services.AddSingleton<IJobHandler, ReapJob>();

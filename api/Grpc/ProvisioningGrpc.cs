@@ -70,10 +70,11 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
                 },
             },
             cancellation);
-        using var share = shares.Join();
         var (from, sent) = (request.Start, 0L);
         foreach (var end in plan.Ends)
         {
+            // For a step, so that who came first makes room for who came since.
+            using var share = await shares.JoinAsync(cancellation);
             var step = share.Options with { Start = from, Length = end - from };
             await foreach (var piece in DiskReader.ReadAsync(stored.Disk, step, cancellation))
             {

@@ -203,7 +203,7 @@ internal sealed class NbdCache(ReadShares shares)
     {
         var start = run[0].Number * NbdChunk.Bytes;
         var end = Math.Min(disk.Disk.VirtualSize, (run[^1].Number + 1) * NbdChunk.Bytes);
-        using var share = shares.Join(RunChunks * NbdChunk.Bytes);
+        using var share = await shares.JoinAsync(CancellationToken.None, RunChunks * NbdChunk.Bytes);
         var options = share.Options with { Start = start, Length = end - start, Order = PieceOrder.Guest };
         var whole = 0;
         await foreach (var item in DiskReader.ReadAsync(disk.Disk, options, CancellationToken.None))

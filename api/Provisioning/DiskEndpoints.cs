@@ -49,7 +49,7 @@ internal static class DiskEndpoints
             return;
         }
 
-        using var share = shares.Join();
+        using var share = await shares.JoinAsync(cancellation);
         var body = context.Response.Body;
         ValueTask SendAsync(ReadOnlyMemory<byte> chunk, CancellationToken token) => body.WriteAsync(chunk, token);
         await (layout is null

@@ -33,14 +33,13 @@ internal sealed record DiskPair(StoredDisk Newer, StoredDisk Older) : IAsyncDisp
     }
 
     /// <summary>Finds in which blocks the newer disk differs.</summary>
-    /// <param name="shares">Of the memory there is for reading; each disk takes one.</param>
+    /// <param name="shares">Of the memory there is for reading.</param>
     /// <param name="cancellationToken">Cancels the reading.</param>
     public async IAsyncEnumerable<ChangedRun> FindAsync(
         ReadShares shares, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using var first = shares.Join();
-        using var second = shares.Join();
-        await foreach (var run in DiskChanges.FindAsync(Newer.Disk, Older.Disk, second.Options, cancellationToken))
+        using var share = await shares.JoinAsync(cancellationToken);
+        await foreach (var run in DiskChanges.FindAsync(Newer.Disk, Older.Disk, share.Options, cancellationToken))
         {
             yield return run;
         }

@@ -62,7 +62,7 @@ internal sealed class ProvisionJob(
     {
         await using var stored = await disks.OpenAsync(order.ImageId, cancellationToken);
         var file = new TargetDisk(Target(options.Value, order.Target!), order.Name, run.Job.Id, run.Job.Attempt);
-        using var share = shares.Join();
+        using var share = await shares.JoinAsync(cancellationToken);
         var written = await file.MakeAsync(
             stored, order, share.Options,
             (done, total) => run.Progress = new JobProgress("writing", done, total), cancellationToken);

@@ -1,37 +1,56 @@
-using System.Numerics;
 using Registry.Engine.Convert;
 
 namespace Registry.Api.Provisioning;
 
 /// <summary>How much each of the disks that are read at once may have on its way from the store: long reads while there
 /// are few, short ones when there are many, so that memory hardly grows with their number.</summary>
-/// <remarks>Whoever joins gets half of what is left of <see cref="TogetherBytes"/>, or <see cref="LeastBytes"/> where
-/// that is more, and gives it back when it leaves.</remarks>
-internal sealed class ReadShares
+/// <remarks>Whoever joins gets the largest of a few sizes of share that is no more than half of what is left of
+/// <see cref="TogetherBytes"/>, else the least, and gives it back when it leaves. Where a process has little memory, who comes when it is full waits for
+/// somebody to leave.</remarks>
+internal sealed class ReadShares : IDisposable
 {
-    private const int TogetherBytes = 64 << 20;
-    private const int LeastBytes = 256 << 10;
+    private const int TogetherBytes = 32 << 20;
     private const int LongestRead = 8 << 20;
-    private const int ShortestRead = 256 << 10;
-    private const int ParallelismMax = 4;
+    private const int ShortestRead = 128 << 10;
+    private const int ParallelismMax = 2; // rather long reads than many: each costs the store a request
 
+    // The least share as it is read, as it waits for its turn and as it is sent, and the buffers of a connection are 0.6 MiB;
+    // as much is left to the rest of the process, and the collector wants room to work in.
+    private const int ReaderBytes = 4 << 20;
+    private const int ReadersMin = 8;
+    private const int ReadersMax = 8192;
+
+    // Few, because buffers of each size stay in the pool when others are wanted.
+    private static readonly int[] Sizes = [16 << 20, 4 << 20, 1 << 20, ShortestRead];
+
+    private readonly SemaphoreSlim _places;
     private readonly Lock _lock = new();
     private int _left = TogetherBytes;
 
-    /// <summary>Joins the readers. Dispose the share when the disk has been read.</summary>
+    /// <summary>Shares for a process that may use so much memory.</summary>
+    /// <param name="availableBytes">What the collector may use at most.</param>
+    public ReadShares(long availableBytes) =>
+        _places = new SemaphoreSlim((int)Math.Clamp(availableBytes / ReaderBytes, ReadersMin, ReadersMax));
+
+    /// <summary>Joins the readers, as soon as there is a place. Dispose the share when the disk, or a step of it, has been
+    /// read, and hold no other one meanwhile.</summary>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
-    public Share Join(int most = TogetherBytes)
+    public async ValueTask<Share> JoinAsync(CancellationToken cancellationToken, int most = TogetherBytes)
     {
+        await _places.WaitAsync(cancellationToken);
         int bytes;
         lock (_lock)
         {
-            var half = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(0, _left) / 2 + 1) / 2;
-            bytes = Math.Max(LeastBytes, Math.Min(half, (int)BitOperations.RoundUpToPowerOf2((uint)most)));
+            bytes = Sizes.FirstOrDefault(size => size <= Math.Min(_left / 2, most), ShortestRead);
             _left -= bytes;
         }
 
         return new Share(this, bytes);
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _places.Dispose();
 
     /// <summary>One reader's part.</summary>
     internal sealed class Share : IDisposable
@@ -66,6 +85,8 @@ internal sealed class ReadShares
             {
                 _shares._left += _bytes;
             }
+
+            _shares._places.Release();
         }
     }
 }
