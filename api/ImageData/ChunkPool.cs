@@ -6,10 +6,10 @@ namespace Registry.Api.ImageData;
 public sealed class ChunkPool
 {
     /// <summary>Bytes of one chunk.</summary>
-    public const int ChunkBytes = 1 << 20;
+    public const int ChunkBytes = 512 << 10;
 
     private const int KeptMax = 64;
-    private const int SharesMax = 32;
+    private const int SharesMax = 40;
     private readonly ConcurrentBag<byte[]> _free = [];
     private int _shares;
 

@@ -21,7 +21,7 @@ internal sealed class UploadPass(
     ChunkPool pool, IBlobWriter writer, BlobIndexWriter index, FormatInspector inspector, TimeSpan chunkPatience)
     : IDisposable
 {
-    private const int ChunksMax = 6;
+    private const int ChunksMax = 12;
     private const int ChunksMin = 2;
     private const int Consumers = 3;
 
