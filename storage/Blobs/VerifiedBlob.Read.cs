@@ -17,6 +17,9 @@ public sealed partial class VerifiedBlob
 
     private const int GapShare = 64;
 
+    // The shared pool would keep one for every thread, up to 16 MiB each.
+    private static readonly ArrayPool<byte> BlocksWithEdges = ArrayPool<byte>.Create(16 << 20, maxArraysPerBucket: 1);
+
     /// <summary>Reads of the store under way for one read of the blob.</summary>
     private const int RunsAtOnce = 8;
 
@@ -77,7 +80,7 @@ public sealed partial class VerifiedBlob
         var end = offset + buffer.Length;
         var from = head is null ? RoundUp(offset) : RoundDown(offset);
         var until = tail is not null ? Math.Min(Length, RoundUp(end)) : end == Length ? end : RoundDown(end);
-        var rented = ArrayPool<byte>.Shared.Rent((int)(until - from));
+        var rented = BlocksWithEdges.Rent((int)(until - from));
         try
         {
             var blocks = rented.AsMemory(0, (int)(until - from));
@@ -95,7 +98,7 @@ public sealed partial class VerifiedBlob
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(rented);
+            BlocksWithEdges.Return(rented);
         }
     }
 
