@@ -10,7 +10,13 @@ internal static class ImageRows
 
     /// <summary>The statements that fill an empty registry.</summary>
     /// <param name="images">How many.</param>
-    public static IEnumerable<string> Statements(int images)
+    public static IEnumerable<string> Statements(int images) => Statements(1, images, owner: null);
+
+    /// <summary>The statements that add images to a registry.</summary>
+    /// <param name="first">Number of the first.</param>
+    /// <param name="images">Number of the last.</param>
+    /// <param name="owner">Project that owns them all; null for many projects.</param>
+    public static IEnumerable<string> Statements(int first, int images, string? owner)
     {
         var projects = Math.Max(10, images / 100).ToString(CultureInfo.InvariantCulture);
         yield return $"""
@@ -21,35 +27,35 @@ internal static class ImageRows
               case when n % 500 = 1 then 'queued' when n % 1000 = 2 then 'deactivated' else 'active' end,
               case when n % 1000 = 3 then 'public' when n % 1000 = 4 then 'community' when n % 10 = 5 then 'shared'
                 else 'private' end,
-              'project-' || (n % {projects}),
+              {(owner is null ? $"'project-' || (n % {projects})" : $"'{owner}'")},
               case when n % 200 = 6 then 'iso' when n % 3 = 0 then 'raw' else 'qcow2' end,
               case when n % 900 = 7 then 'ova' else 'bare' end,
               n::bigint * 7919 % {images}, n + 1000, n % 50, (n % 16) * 128, n % 400 = 8, n % 700 = 9,
               lpad(n::text, 32, '0'), 'sha512', 'hash-' || n,
               timestamptz '2025-01-01' + n * interval '30 seconds', timestamptz '2025-01-01' + n * interval '31 seconds',
               1, 1
-            from generate_series(1, {images}) n
+            from generate_series({first}, {images}) n
             """;
         yield return $"""
             insert into image_tags (image_id, value)
-            select {Id}, 'tag-' || (n % 20) from generate_series(1, {images}) n
-            union all select {Id}, 'few-' || (n % 5000) from generate_series(1, {images}, 3) n
+            select {Id}, 'tag-' || (n % 20) from generate_series({first}, {images}) n
+            union all select {Id}, 'few-' || (n % 5000) from generate_series({first}, {images}) n where n % 3 = 1
             """;
         yield return $"""
             insert into image_properties (image_id, name, value)
-            select {Id}, 'os_distro', 'debian-' || (n % 40) from generate_series(1, {images}) n
-            union all select {Id}, 'serial', 'serial-' || n from generate_series(1, {images}) n
+            select {Id}, 'os_distro', 'debian-' || (n % 40) from generate_series({first}, {images}) n
+            union all select {Id}, 'serial', 'serial-' || n from generate_series({first}, {images}) n
             """;
         yield return $"""
             insert into image_locations (image_id, store_id, generation, data_length, index_length, index_digest, created_at)
             select {Id}, 'default', 1, n, 100, decode(md5(n::text) || md5(n::text), 'hex'), now()
-            from generate_series(1, {images}) n
+            from generate_series({first}, {images}) n
             """;
         yield return $"""
             insert into image_members (image_id, member_id, status, created_at, updated_at)
             select {Id}, 'project-' || ((n + 1) % {projects}),
               case when n % 20 = 5 then 'pending' else 'accepted' end, now(), now()
-            from generate_series(5, {images}, 10) n
+            from generate_series({first}, {images}) n where n % 10 = 5
             """;
         yield return "vacuum analyze";
     }

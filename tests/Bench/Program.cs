@@ -8,6 +8,7 @@ return args switch
     ["provision", .. var rest] => await ProvisionBench.RunAsync(rest),
     ["list", .. var rest] => await ListBench.RunAsync(rest),
     ["s3", .. var rest] => await S3Bench.RunAsync(rest),
+    ["glance", .. var rest] => await GlanceBench.RunAsync(rest),
     _ => Usage(),
 };
 
@@ -20,6 +21,7 @@ static int Usage()
                Registry.Bench provision [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N]
                Registry.Bench list [--images N] [--requests N] [--query TEXT]
                Registry.Bench s3 [--gib N] [--rounds N] [--at-once N] [--writers]
+               Registry.Bench glance [--seconds N] [--rounds N] [--images N] [--mib N]
         """);
     return 2;
 }

@@ -17,7 +17,7 @@ public sealed class MySqlTests(GlanceLab glance)
     [Fact]
     public async Task Everything_is_read_as_from_PostgreSQL()
     {
-        GlanceLab.Require();
+        GlanceServer.Require();
         Assert.False(!MariaServer.IsInstalled && ExternalTool.IsStrict, "MariaDB is not installed, and CI=true forbids to skip.");
         Assert.SkipUnless(MariaServer.IsInstalled, "MariaDB is not installed.");
         using var directory = new TempDirectory();

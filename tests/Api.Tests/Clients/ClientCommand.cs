@@ -17,41 +17,39 @@ public sealed record ClientStep(string Line, int ExitCode = 0, params string[] F
 /// <summary>One of the OpenStack clients, pointed at a registry without Keystone.</summary>
 public sealed class ClientCommand
 {
+    private readonly OpenStackClients _clients;
     private readonly string _name;
     private readonly string[] _connection;
-    private readonly ExternalTool _shell;
-    private readonly Dictionary<string, string?> _environment;
+    private readonly string _home;
     private readonly Dictionary<string, string> _words;
 
-    private ClientCommand(string name, string[] connection, string home, IReadOnlyDictionary<string, string> words)
+    private ClientCommand(
+        OpenStackClients clients, string name, string[] connection, string home, IReadOnlyDictionary<string, string> words)
     {
-        ExternalTool.Require(name);
+        _clients = clients;
         _name = name;
         _connection = connection;
-        _shell = ExternalTool.Require("sh");
+        _home = home;
         _words = new Dictionary<string, string>(words);
-
-        // Whatever cloud the caller of the tests is logged in to must not leak into them.
-        _environment = Environment.GetEnvironmentVariables().Keys.Cast<string>()
-            .Where(variable => variable.StartsWith("OS_", StringComparison.Ordinal)
-                || variable.EndsWith("_proxy", StringComparison.OrdinalIgnoreCase))
-            .ToDictionary(variable => variable, _ => (string?)null);
-        _environment["HOME"] = home;
     }
 
     /// <summary>The openstack command.</summary>
+    /// <param name="clients">What runs it.</param>
     /// <param name="url">The registry's address.</param>
     /// <param name="home">A home directory of its own.</param>
     /// <param name="words">What words in braces stand for.</param>
-    public static ClientCommand OpenStack(Uri url, string home, IReadOnlyDictionary<string, string> words) =>
-        new("openstack", ["--os-auth-type", "none", "--os-endpoint", url.ToString().TrimEnd('/')], home, words);
+    public static ClientCommand OpenStack(
+        OpenStackClients clients, Uri url, string home, IReadOnlyDictionary<string, string> words) =>
+        new(clients, "openstack", ["--os-auth-type", "none", "--os-endpoint", url.ToString().TrimEnd('/')], home, words);
 
     /// <summary>The glance command.</summary>
+    /// <param name="clients">What runs it.</param>
     /// <param name="url">The registry's address.</param>
     /// <param name="home">A home directory of its own: the client keeps the server's schemas there.</param>
     /// <param name="words">What words in braces stand for.</param>
-    public static ClientCommand Glance(Uri url, string home, IReadOnlyDictionary<string, string> words) =>
-        new("glance", ["--os-image-url", url.ToString().TrimEnd('/'), "--os-auth-token", "none"], home, words);
+    public static ClientCommand Glance(
+        OpenStackClients clients, Uri url, string home, IReadOnlyDictionary<string, string> words) =>
+        new(clients, "glance", ["--os-image-url", url.ToString().TrimEnd('/'), "--os-auth-token", "none"], home, words);
 
     /// <summary>Runs steps one after the other and requires what they require.</summary>
     public async Task RunAsync(IEnumerable<ClientStep> steps)
@@ -74,17 +72,12 @@ public sealed class ClientCommand
         }
     }
 
-    private Task<ToolResult> RunAsync(string line)
-    {
-        var arguments = line.Split(' ').Select(Filled);
-
-        // Both clients take image data from a standard input that is no terminal.
-        return _shell.RunAsync(
-            ["-c", "exec \"$0\" \"$@\" </dev/ptmx", _name, .. _connection, .. arguments],
-            TestContext.Current.CancellationToken,
-            _environment,
-            TimeSpan.FromMinutes(1));
-    }
+    private Task<ToolResult> RunAsync(string line) => _clients.RunAsync(
+        _name,
+        [.. _connection, .. line.Split(' ').Select(Filled)],
+        _home,
+        new Dictionary<string, string>(),
+        TestContext.Current.CancellationToken);
 
     private string Filled(string text) =>
         _words.Aggregate(

@@ -11,10 +11,9 @@ public sealed class ClientLab : IAsyncLifetime
 {
     private const int FileBytes = 3 << 20;
     private readonly TempDirectory _directory = new();
-    private RegistryProcess? _registry;
-
-    /// <summary>The registry, started when first asked for.</summary>
     private readonly SemaphoreSlim _oneStart = new(1);
+    private RegistryProcess? _registry;
+    private OpenStackClients? _clients;
 
     /// <summary>What words in braces stand for: files, and a project.</summary>
     public IReadOnlyDictionary<string, string> Words => new Dictionary<string, string>
@@ -42,6 +41,20 @@ public sealed class ClientLab : IAsyncLifetime
         }
     }
 
+    /// <summary>The clients; started by the first test that needs them.</summary>
+    public async Task<OpenStackClients> ClientsAsync()
+    {
+        await _oneStart.WaitAsync(TestContext.Current.CancellationToken);
+        try
+        {
+            return _clients ??= await OpenStackClients.StartAsync(TestContext.Current.CancellationToken);
+        }
+        finally
+        {
+            _oneStart.Release();
+        }
+    }
+
     /// <summary>A home directory for one client.</summary>
     public string NewHome() => Directory.CreateDirectory(_directory.File($"home-{Guid.NewGuid():N}")).FullName;
 
@@ -62,6 +75,11 @@ public sealed class ClientLab : IAsyncLifetime
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (_clients is not null)
+        {
+            await _clients.DisposeAsync();
+        }
+
         if (_registry is not null)
         {
             await _registry.StopAsync();

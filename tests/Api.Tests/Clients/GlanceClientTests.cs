@@ -103,6 +103,6 @@ public sealed class GlanceClientTests(ClientLab lab)
     {
         ExternalTool.Require("qemu-img");
         var registry = await lab.RegistryAsync();
-        await ClientCommand.Glance(registry.Url, lab.NewHome(), words).RunAsync(steps);
+        await ClientCommand.Glance(await lab.ClientsAsync(), registry.Url, lab.NewHome(), words).RunAsync(steps);
     }
 }

@@ -81,7 +81,7 @@ public sealed class GlanceMetadefTests(ClientLab lab)
             """,
             TestContext.Current.CancellationToken);
         var registry = await lab.RegistryAsync();
-        await ClientCommand.Glance(registry.Url, home, words).RunAsync(
+        await ClientCommand.Glance(await lab.ClientsAsync(), registry.Url, home, words).RunAsync(
         [
             new("md-namespace-import --file {file}", 0, "OS::Nova::Flavor", "thing", "red"),
             new("md-namespace-show {name}", 0, "size", "thing", "red"),
@@ -93,6 +93,6 @@ public sealed class GlanceMetadefTests(ClientLab lab)
     private async Task RunAsync(params ClientStep[] steps)
     {
         var registry = await lab.RegistryAsync();
-        await ClientCommand.Glance(registry.Url, lab.NewHome(), lab.Words).RunAsync(steps);
+        await ClientCommand.Glance(await lab.ClientsAsync(), registry.Url, lab.NewHome(), lab.Words).RunAsync(steps);
     }
 }

@@ -106,6 +106,6 @@ public sealed class OpenStackClientTests(ClientLab lab)
     {
         ExternalTool.Require("qemu-img");
         var registry = await lab.RegistryAsync();
-        await ClientCommand.OpenStack(registry.Url, lab.NewHome(), words).RunAsync(steps);
+        await ClientCommand.OpenStack(await lab.ClientsAsync(), registry.Url, lab.NewHome(), words).RunAsync(steps);
     }
 }

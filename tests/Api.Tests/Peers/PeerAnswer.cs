@@ -1,0 +1,126 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using Registry.Support;
+
+namespace Registry.Api.Tests.Peers;
+
+/// <summary>What a command answered, in a form in which the answers of two services can be compared: without what no two
+/// services have in common, and without order where there is none.</summary>
+public static partial class PeerAnswer
+{
+    private static readonly JsonSerializerOptions Indented = new()
+    {
+        WriteIndented = true,
+        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    /// <summary>The form.</summary>
+    public static string Normal(ToolResult result, Peer peer) =>
+        $"exit {result.ExitCode}\n{NormalOutput(result.Output, peer)}\n{Masked(result.Error.Trim(), peer)}";
+
+    /// <summary>The value of a field in an answer that is JSON, or one of the clients' tables.</summary>
+    public static string Field(ToolResult result, string field)
+    {
+        if (Parsed(result.Output) is JsonObject json && json[field] is { } value)
+        {
+            return value.ToString();
+        }
+
+        var row = result.Output.Split('\n').Select(Cells).FirstOrDefault(cells => cells is [var name, _] && name == field);
+        return row?[1] ?? throw new InvalidOperationException($"No {field} in\n{result.Output}{result.Error}");
+    }
+
+    /// <summary>What came of each call of a script, why it differs from the other service's if it does, and what it has then.
+    /// </summary>
+    public static Dictionary<string, (string Answer, string? Reason, string Expected)> Calls(ToolResult result, Peer peer)
+    {
+        var calls = new Dictionary<string, (string, string?, string)>();
+        foreach (var call in (Parsed(result.Output) as JsonArray ?? []).Select(call => call!.AsObject()))
+        {
+            var (name, reason, expected) = ((string)call["call"]!, (string?)call["differs"], (string?)call["ours"]);
+            call.Remove("differs");
+            call.Remove("ours");
+            calls.Add(name, (Masked(Ordered(call).ToJsonString(Indented), peer), reason, expected ?? ""));
+        }
+
+        return calls;
+    }
+
+    private static string NormalOutput(string output, Peer peer)
+    {
+        if (Parsed(output) is { } json)
+        {
+            return Masked(Ordered(json).ToJsonString(Indented), peer);
+        }
+
+        // Tables are as wide as their cells, which masks change.
+        var lines = output.Split('\n')
+            .Where(line => line.Length > 0 && !line.All(character => "+-".Contains(character, StringComparison.Ordinal)))
+            .Select(line => Cells(line) is { } cells ? string.Join(" | ", cells.Select(NormalCell)) : line.TrimEnd());
+        return Masked(string.Join('\n', lines), peer);
+    }
+
+    private static string NormalCell(string cell) => Parsed(cell) is { } json ? Ordered(json).ToJsonString() : cell;
+
+    private static string[]? Cells(string line) =>
+        line.StartsWith("| ", StringComparison.Ordinal) && line.EndsWith(" |", StringComparison.Ordinal)
+            ? [.. line[1..^1].Split(" | ").Select(cell => cell.Trim())]
+            : null;
+
+    private static JsonNode? Parsed(string text)
+    {
+        if (text.Length == 0 || !"[{".Contains(text[0], StringComparison.Ordinal))
+        {
+            return null;
+        }
+
+        try
+        {
+            return JsonNode.Parse(text);
+        }
+        catch (JsonException)
+        {
+            return null; // it only looks like JSON
+        }
+    }
+
+    // Names of objects have no order, nor have lists of words: tags, stores, names of metadata definitions.
+    private static JsonNode Ordered(JsonNode node) => node switch
+    {
+        JsonObject json => new JsonObject(json.OrderBy(pair => pair.Key, StringComparer.Ordinal)
+            .Select(pair => KeyValuePair.Create(pair.Key, pair.Value is null ? null : Ordered(pair.Value)))),
+        JsonArray list when list.All(item => item?.GetValueKind() == JsonValueKind.String) =>
+            new JsonArray([.. list.Select(item => item!.GetValue<string>()).Order(StringComparer.Ordinal)
+                .Select(word => JsonValue.Create(word))]),
+        JsonArray list => new JsonArray([.. list.Select(item => item is null ? null : Ordered(item))]),
+        _ => node.DeepClone(),
+    };
+
+    private static string Masked(string text, Peer peer)
+    {
+        // The longest first: an address may begin with another.
+        foreach (var (word, value) in peer.Words.OrderByDescending(word => word.Value.Length))
+        {
+            text = text.Replace(value, $"{{{word}}}", StringComparison.Ordinal);
+        }
+
+        text = RequestId().Replace(text, "<request>");
+        text = Id().Replace(text, "<id>");
+        text = Micros().Replace(text, ".<micros>");
+        text = Time().Replace(text, "<time>");
+        return text;
+    }
+
+    [GeneratedRegex("req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")]
+    private static partial Regex RequestId();
+
+    [GeneratedRegex("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")]
+    private static partial Regex Id();
+
+    [GeneratedRegex(@"(?<=\d\d:\d\d:\d\d)\.\d{6}")]
+    private static partial Regex Micros();
+
+    [GeneratedRegex(@"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")]
+    private static partial Regex Time();
+}

@@ -1,0 +1,98 @@
+using System.Text;
+using Registry.Support;
+using Xunit;
+
+namespace Registry.Api.Tests.Peers;
+
+/// <summary>Every command of the real clients, on the registry and on the real Glance, answers the same: the exit code,
+/// the output, the error. Where it does not, the row says why.</summary>
+public sealed class PeerTests(PeerLab lab) : IClassFixture<PeerLab>
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    /// <summary>The tables, by name.</summary>
+    public static TheoryData<string> Tables =>
+        [.. Directory.GetFiles(Folder, "*.txt").Order(StringComparer.Ordinal).Select(path => Path.GetFileName(path))];
+
+    private static string Folder { get; } = RepositoryTree.File("tests", "Api.Tests", "Peers", "table");
+
+    [Theory]
+    [MemberData(nameof(Tables))]
+    public async Task Both_answer_the_same(string table)
+    {
+        await lab.StartAsync();
+        var rows = PeerRow.Read(Path.Combine(Folder, table));
+        var differences = new StringBuilder();
+        foreach (var row in rows)
+        {
+            var (glance, registry) = (RunAsync(lab.Glance, row), RunAsync(lab.Registry, row));
+            var (theirs, ours) = (await glance, await registry);
+            foreach (var difference in row.Command[0] == "sdk" ? InCalls(theirs, ours) : InRow(row, theirs, ours))
+            {
+                differences.Append('\n').Append(difference).Append('\n');
+            }
+
+            if (row.Keep is { } name)
+            {
+                lab.Glance.Words[name] = PeerAnswer.Field(theirs, row.Field);
+                lab.Registry.Words[name] = PeerAnswer.Field(ours, row.Field);
+            }
+        }
+
+        Assert.True(differences.Length == 0, differences.ToString());
+    }
+
+    private async Task<ToolResult> RunAsync(Peer peer, PeerRow row)
+    {
+        var began = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            var result = await lab.RunAsync(peer, row.User, row.Command);
+            if (row.Until is null || (result.Output + result.Error).Contains(row.Until, StringComparison.Ordinal)
+                || TimeProvider.System.GetElapsedTime(began) > Patience)
+            {
+                return result;
+            }
+        }
+    }
+
+    private IEnumerable<string> InRow(PeerRow row, ToolResult theirs, ToolResult ours)
+    {
+        var (glance, registry) = (PeerAnswer.Normal(theirs, lab.Glance), PeerAnswer.Normal(ours, lab.Registry));
+        if (row.Reason is null)
+        {
+            if (glance != registry)
+            {
+                yield return $"{row}\nGlance {glance}\nwe {registry}";
+            }
+        }
+        else if (glance == registry)
+        {
+            yield return $"{row}\nboth say the same, against the table: {glance}";
+        }
+        else if (ours.ExitCode != row.OurCode
+            || !(ours.Output + ours.Error).Contains(lab.Registry.Filled(row.OurText), StringComparison.Ordinal))
+        {
+            yield return $"{row}\nwe should answer {row.OurCode} {row.OurText}\nwe {registry}";
+        }
+    }
+
+    // A script answers with what came of each of its calls, and says itself where they differ on purpose.
+    private IEnumerable<string> InCalls(ToolResult theirs, ToolResult ours)
+    {
+        var (glance, registry) = (PeerAnswer.Calls(theirs, lab.Glance), PeerAnswer.Calls(ours, lab.Registry));
+        foreach (var (name, (answer, reason, expected)) in registry)
+        {
+            var stock = glance.TryGetValue(name, out var same) ? same.Answer : "nothing";
+            if (reason is null ? answer != stock : answer == stock || !answer.Contains(expected, StringComparison.Ordinal))
+            {
+                yield return $"sdk: {name} ({reason} {expected})\nGlance {stock}\nwe {answer}";
+            }
+        }
+
+        if (registry.Count < 2 || registry.Count != glance.Count)
+        {
+            yield return $"sdk: {registry.Count} calls, {glance.Count} of Glance\n{theirs.Error}\n{ours.Error}";
+        }
+    }
+}
