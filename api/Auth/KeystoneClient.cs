@@ -133,32 +133,33 @@ internal sealed class KeystoneClient : IDisposable
 
     private async Task<ServiceToken> SignInAsync(CancellationToken cancellationToken)
     {
-        using var response = await _http.PostAsJsonAsync(
-            "auth/tokens",
-            new
+        using var content = JsonContent.Create(new
+        {
+            auth = new
             {
-                auth = new
+                identity = new
                 {
-                    identity = new
+                    methods = PasswordMethod,
+                    password = new
                     {
-                        methods = PasswordMethod,
-                        password = new
+                        user = new
                         {
-                            user = new
-                            {
-                                name = _options.Username,
-                                password = _options.ReadPassword(),
-                                domain = new { name = _options.UserDomain },
-                            },
+                            name = _options.Username,
+                            password = _options.ReadPassword(),
+                            domain = new { name = _options.UserDomain },
                         },
                     },
-                    scope = new
-                    {
-                        project = new { name = _options.Project, domain = new { name = _options.ProjectDomain } },
-                    },
+                },
+                scope = new
+                {
+                    project = new { name = _options.Project, domain = new { name = _options.ProjectDomain } },
                 },
             },
-            cancellationToken);
+        });
+
+        // With its length: the server that Keystone usually runs in, uWSGI, reads no chunked bodies.
+        await content.LoadIntoBufferAsync(cancellationToken);
+        using var response = await _http.PostAsync("auth/tokens", content, cancellationToken);
         if (!response.IsSuccessStatusCode)
         {
             throw Unavailable($"it refuses the service user ({(int)response.StatusCode})", null);

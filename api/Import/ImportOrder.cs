@@ -11,8 +11,17 @@ namespace Registry.Api.Import;
 /// <param name="MustSucceed">Whether one store that fails fails the import.</param>
 /// <param name="Injects">Whether the image gets the operator's properties.</param>
 /// <param name="Location">The location to take the bytes over from; null for other methods.</param>
+/// <param name="NamedStores">The stores that the caller named; null when none were.</param>
+/// <param name="AllStores">Whether the caller asked for all stores.</param>
 internal sealed record ImportOrder(
-    string Method, string? Uri, IReadOnlyList<string> Stores, bool MustSucceed, bool Injects, NewLocation? Location = null)
+    string Method,
+    string? Uri,
+    IReadOnlyList<string> Stores,
+    bool MustSucceed,
+    bool Injects,
+    NewLocation? Location = null,
+    IReadOnlyList<string>? NamedStores = null,
+    bool AllStores = false)
 {
     /// <summary>The kind of these jobs.</summary>
     public const string Kind = "import";

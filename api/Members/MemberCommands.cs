@@ -25,7 +25,11 @@ public sealed class MemberCommands(
         var self = image.Members.FirstOrDefault(m => m.MemberId == caller.ProjectId)?.MemberId;
         policy.Require(caller, "get_members", image, self);
         RequireShared(image);
-        return [.. image.Members.Where(m => caller.Viewer.MayChange(image) || m.MemberId == caller.ProjectId)];
+        return
+        [
+            .. image.Members.Where(m => IsKnown(caller, image, m.MemberId))
+                .OrderBy(m => m.CreatedAt).ThenBy(m => m.MemberId, StringComparer.Ordinal),
+        ];
     }
 
     /// <summary>Shows one member.</summary>
@@ -34,8 +38,7 @@ public sealed class MemberCommands(
         Caller caller, string imageId, string memberId, CancellationToken cancellationToken)
     {
         var image = await LoadAsync(caller, imageId, cancellationToken);
-        var isKnown = caller.Viewer.MayChange(image) || memberId == caller.ProjectId;
-        if (!isKnown || image.Visibility != ImageVisibility.Shared)
+        if (!IsKnown(caller, image, memberId) || image.Visibility != ImageVisibility.Shared)
         {
             throw NotFound(imageId, memberId);
         }
@@ -83,6 +86,11 @@ public sealed class MemberCommands(
             imageId, caller.Viewer,
             i =>
             {
+                if (i.Visibility == ImageVisibility.Shared && !IsKnown(caller, i, memberId))
+                {
+                    throw NotFound(imageId, memberId);
+                }
+
                 policy.Require(caller, "modify_member", i, memberId);
                 RequireShared(i);
                 Find(i, memberId).Answer(answer, clock.GetUtcNow());
@@ -114,6 +122,10 @@ public sealed class MemberCommands(
             db, imageId, caller.Viewer, tracking: false, withMembers: true, cancellationToken)
             ?? throw ImageCommands.NotFound(imageId);
     }
+
+    // A member is told of no other.
+    private static bool IsKnown(Caller caller, Image image, string memberId) =>
+        caller.Viewer.MayChange(image) || memberId == caller.ProjectId;
 
     private static ImageMember Find(Image image, string memberId) =>
         image.Members.FirstOrDefault(m => m.MemberId == memberId) ?? throw NotFound(image.Id, memberId);

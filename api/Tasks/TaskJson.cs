@@ -94,16 +94,31 @@ internal static class TaskJson
         }
 
         json.WriteEndObject();
+        if (order.NamedStores is { } named)
+        {
+            WriteList(json, "stores"u8, named);
+        }
+
+        if (order.AllStores)
+        {
+            json.WriteBoolean("all_stores"u8, true);
+        }
+
         json.WriteBoolean("all_stores_must_succeed"u8, order.MustSucceed);
         json.WriteEndObject();
-        json.WriteStartArray("backend"u8);
-        foreach (var store in order.Stores)
+        WriteList(json, "backend"u8, order.Stores);
+        json.WriteEndObject();
+    }
+
+    private static void WriteList(Utf8JsonWriter json, ReadOnlySpan<byte> name, IReadOnlyList<string> stores)
+    {
+        json.WriteStartArray(name);
+        foreach (var store in stores)
         {
             json.WriteStringValue(store);
         }
 
         json.WriteEndArray();
-        json.WriteEndObject();
     }
 
     // Glance tells "Task failed due to Internal Error" whatever it was; here it is the reason.

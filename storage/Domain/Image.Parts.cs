@@ -109,14 +109,15 @@ public sealed partial class Image
                 $"Only an active image can be deleted from a store; this one is {ImageStatuses.Name(Status)}.");
         }
 
-        var location = _locations.Find(l => l.StoreId == storeId)
-            ?? throw new RegistryException(ErrorCode.NotFound, $"Image {Id} is not in store '{storeId}'.");
-        if (_locations.Count == 1)
+        // Whichever store is meant: clients are told first that nothing may be taken away.
+        if (_locations is [var last])
         {
             throw new RegistryException(
-                ErrorCode.Forbidden, $"Store '{storeId}' has the only copy of image {Id}.", "last_location");
+                ErrorCode.Forbidden, $"Store '{last.StoreId}' has the only copy of image {Id}.", "last_location");
         }
 
+        var location = _locations.Find(l => l.StoreId == storeId)
+            ?? throw new RegistryException(ErrorCode.NotFound, $"Image {Id} is not in store '{storeId}'.");
         _locations.Remove(location);
         Touch(now);
         return location;

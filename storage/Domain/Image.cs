@@ -226,13 +226,17 @@ public sealed partial class Image
     /// <exception cref="RegistryException"><see cref="ErrorCode.BadRequest"/>: one is not.</exception>
     public void RequireFormats()
     {
-        var missing = ContainerFormat is null ? "container_format" : DiskFormat is null ? "disk_format" : null;
+        var missing = (DiskFormat, ContainerFormat) switch
+        {
+            (null, null) => "Properties disk_format, container_format",
+            (null, _) => "Property disk_format",
+            (_, null) => "Property container_format",
+            _ => null,
+        };
         if (missing is not null)
         {
             throw new RegistryException(
-                ErrorCode.BadRequest,
-                $"Property {missing} must be set prior to saving data.",
-                reason: "format_missing");
+                ErrorCode.BadRequest, $"{missing} must be set prior to saving data.", reason: "format_missing");
         }
     }
 

@@ -28,6 +28,24 @@ public sealed record GlanceOptions
 /// <summary>The real Glance of Debian (python3-glance) on PostgreSQL and two directories.</summary>
 public sealed class GlanceServer : IAsyncDisposable
 {
+    // What the package glance-common describes, which is not installed: it asks questions. Glance finds it beside its
+    // settings.
+    private const string CustomProperties = """
+        {
+          "kernel_id": {"type": ["null", "string"],
+            "pattern": "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"},
+          "ramdisk_id": {"type": ["null", "string"],
+            "pattern": "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"},
+          "instance_uuid": {"type": "string"},
+          "architecture": {"type": "string"},
+          "os_distro": {"type": "string"},
+          "os_version": {"type": "string"},
+          "description": {"type": "string"},
+          "cinder_encryption_key_id": {"type": "string"},
+          "cinder_encryption_key_deletion_policy": {"type": "string", "enum": ["on_image_deletion", "do_not_delete"]}
+        }
+        """;
+
     private readonly TempDirectory _directory = new();
     private readonly PostgresServer _postgres;
     private readonly GlanceOptions _options;
@@ -107,6 +125,7 @@ public sealed class GlanceServer : IAsyncDisposable
         var identity = _options.Keystone is null ? "context" : "authtoken context";
         var cache = _options.HasCache ? "cache cachemanage" : "";
         await File.WriteAllTextAsync(_directory.File("policy.yaml"), "{}", cancellationToken);
+        await File.WriteAllTextAsync(_directory.File("schema-image.json"), CustomProperties, cancellationToken);
         await File.WriteAllTextAsync(_directory.File("paste.ini"), $"""
             [pipeline:glance-api-lab]
             pipeline = versionnegotiation {identity} {cache} rootapp
@@ -155,6 +174,7 @@ public sealed class GlanceServer : IAsyncDisposable
             store_description = the fast one
             [cheap]
             filesystem_store_datadir = {Stores[1]}
+            store_description = the cheap one
             [os_glance_staging_store]
             filesystem_store_datadir = {_directory.File("staging")}
             [os_glance_tasks_store]
@@ -167,6 +187,7 @@ public sealed class GlanceServer : IAsyncDisposable
             enforce_scope = true
             [import_filtering_opts]
             allowed_ports = [{_options.ImportPorts}]
+            allowed_hosts = [127.0.0.1]
             {BucketSettings()}
             {KeystoneSettings()}
             """, cancellationToken);

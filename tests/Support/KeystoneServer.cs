@@ -1,4 +1,5 @@
 using System.Net.Http.Json;
+using System.Text;
 using System.Text.Json;
 
 namespace Registry.Support;
@@ -92,8 +93,8 @@ public sealed class KeystoneServer : IAsyncDisposable
     public async Task<string> TokenAsync(string user, CancellationToken cancellationToken)
     {
         var domain = new { id = "default" };
-        using var response = await _client.PostAsJsonAsync(
-            $"{Url}/auth/tokens",
+        using var response = await PostAsync(
+            "auth/tokens",
             new
             {
                 auth = new
@@ -183,11 +184,12 @@ public sealed class KeystoneServer : IAsyncDisposable
             """, cancellationToken);
         Directory.CreateDirectory(_directory.File("fernet"));
         Directory.CreateDirectory(_directory.File("credential"));
+        string[] owner = ["--keystone-user", Environment.UserName, "--keystone-group", Environment.UserName];
         string[][] steps =
         [
             ["db_sync"],
-            ["fernet_setup"],
-            ["credential_setup"],
+            ["fernet_setup", .. owner],
+            ["credential_setup", .. owner],
             [
                 "bootstrap", "--bootstrap-username", "admin", "--bootstrap-password", Password,
                 "--bootstrap-project-name", "admin", "--bootstrap-role-name", "admin",
@@ -253,6 +255,13 @@ public sealed class KeystoneServer : IAsyncDisposable
             "services", new { service = new { name = "glance", type = "image" } }, cancellationToken);
     }
 
+    // With its length: uWSGI reads no chunks.
+    private async Task<HttpResponseMessage> PostAsync(string path, object body, CancellationToken cancellationToken)
+    {
+        using var content = new StringContent(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json");
+        return await _client.PostAsync($"{Url}/{path}", content, cancellationToken);
+    }
+
     // Ids by name.
     private async Task<Dictionary<string, string>> NamesAsync(string collection, CancellationToken cancellationToken)
     {
@@ -264,7 +273,7 @@ public sealed class KeystoneServer : IAsyncDisposable
     // The id of what was made.
     private async Task<string> SendAsync(string collection, object body, CancellationToken cancellationToken)
     {
-        using var response = await _client.PostAsJsonAsync($"{Url}/{collection}", body, cancellationToken);
+        using var response = await PostAsync(collection, body, cancellationToken);
         response.EnsureSuccessStatusCode();
         var answer = await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
         return answer.EnumerateObject().First().Value.GetProperty("id").GetString()!;

@@ -84,6 +84,12 @@ public sealed class ScriptedKeystone : IAsyncDisposable
 
         if (context.Request.HttpMethod == "POST")
         {
+            if (context.Request.ContentLength64 < 0)
+            {
+                response.StatusCode = 400; // as uWSGI, which reads no chunked bodies
+                return;
+            }
+
             using var body = await JsonDocument.ParseAsync(context.Request.InputStream).ConfigureAwait(false);
             var user = body.RootElement.GetProperty("auth").GetProperty("identity").GetProperty("password")
                 .GetProperty("user");

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
@@ -9,6 +10,8 @@ namespace Registry.Api.Tests.Peers;
 /// services have in common, and without order where there is none.</summary>
 public static partial class PeerAnswer
 {
+    private const string Separator = " | ";
+
     private static readonly JsonSerializerOptions Indented = new()
     {
         WriteIndented = true,
@@ -47,6 +50,18 @@ public static partial class PeerAnswer
         return calls;
     }
 
+    /// <summary>An answer whose lines are in the order of the alphabet.</summary>
+    public static string Unordered(string normal) =>
+        string.Join('\n', normal.Split('\n').Select(line => line.TrimEnd(',')).Order(StringComparer.Ordinal));
+
+    /// <summary>The first column of a table.</summary>
+    public static string Names(ToolResult result) =>
+        $"exit {result.ExitCode}\n" + string.Join('\n', result.Output.Split('\n').Select(Cells).Select(cells => cells?[0]));
+
+    /// <summary>How a command ended, without its words: the exit code and the status of the service's answer.</summary>
+    public static string Status(ToolResult result) =>
+        $"{result.ExitCode} {HttpStatus().Match(result.Error + result.Output).Value}";
+
     private static string NormalOutput(string output, Peer peer)
     {
         if (Parsed(output) is { } json)
@@ -54,18 +69,34 @@ public static partial class PeerAnswer
             return Masked(Ordered(json).ToJsonString(Indented), peer);
         }
 
-        // Tables are as wide as their cells, which masks change.
-        var lines = output.Split('\n')
-            .Where(line => line.Length > 0 && !line.All(character => "+-".Contains(character, StringComparison.Ordinal)))
-            .Select(line => Cells(line) is { } cells ? string.Join(" | ", cells.Select(NormalCell)) : line.TrimEnd());
-        return Masked(string.Join('\n', lines), peer);
+        // Tables are as wide as their cells, which masks change; and a cell that is too wide goes on in the next line.
+        var lines = new List<string>();
+        foreach (var line in output.Split('\n').Where(line => !line.All(c => "+-".Contains(c, StringComparison.Ordinal))))
+        {
+            if (Cells(line) is not { } cells)
+            {
+                lines.Add(line.TrimEnd());
+            }
+            else if (cells is ["", var more] && lines.Count > 0)
+            {
+                lines[^1] += more;
+            }
+            else
+            {
+                lines.Add(string.Join(Separator, cells));
+            }
+        }
+
+        return Masked(string.Join('\n', lines.Select(NormalCells)), peer);
     }
+
+    private static string NormalCells(string line) => string.Join(Separator, line.Split(Separator).Select(NormalCell));
 
     private static string NormalCell(string cell) => Parsed(cell) is { } json ? Ordered(json).ToJsonString() : cell;
 
     private static string[]? Cells(string line) =>
         line.StartsWith("| ", StringComparison.Ordinal) && line.EndsWith(" |", StringComparison.Ordinal)
-            ? [.. line[1..^1].Split(" | ").Select(cell => cell.Trim())]
+            ? [.. line[1..^1].Split(Separator).Select(cell => cell.Trim())]
             : null;
 
     private static JsonNode? Parsed(string text)
@@ -93,6 +124,8 @@ public static partial class PeerAnswer
         JsonArray list when list.All(item => item?.GetValueKind() == JsonValueKind.String) =>
             new JsonArray([.. list.Select(item => item!.GetValue<string>()).Order(StringComparer.Ordinal)
                 .Select(word => JsonValue.Create(word))]),
+        JsonArray list when list.All(item => item is JsonObject located && located.ContainsKey("url")) =>
+            new JsonArray([.. list.Select(item => Ordered(item!)).OrderBy(item => item.ToJsonString(), StringComparer.Ordinal)]),
         JsonArray list => new JsonArray([.. list.Select(item => item is null ? null : Ordered(item))]),
         _ => node.DeepClone(),
     };
@@ -105,12 +138,30 @@ public static partial class PeerAnswer
             text = text.Replace(value, $"{{{word}}}", StringComparison.Ordinal);
         }
 
+        // Characters that one service writes as it is and the other by its number; and the SDK, which tells the lines of
+        // an error in the order of a hash table.
+        text = WebUtility.HtmlDecode(text);
+        text = ErrorLines().Replace(
+            text, lines => lines.Groups[1].Value + string.Join(
+                " / ", lines.Groups[2].Value.Split(": ").Select(line => line.Trim(' ', ':')).Order(StringComparer.Ordinal)));
+        text = StoreFile().Replace(text, "<file>");
+        text = text.Replace("cheap,fast", "fast,cheap", StringComparison.Ordinal); // like the locations
         text = RequestId().Replace(text, "<request>");
         text = Id().Replace(text, "<id>");
         text = Micros().Replace(text, ".<micros>");
         text = Time().Replace(text, "<time>");
         return text;
     }
+
+    [GeneratedRegex(@"\b[45]\d\d\b")]
+    private static partial Regex HttpStatus();
+
+    [GeneratedRegex(@"(Exception: \d+: .*? for url: [^,]+, )(.+)")]
+    private static partial Regex ErrorLines();
+
+    // Where a service keeps an image's bytes.
+    [GeneratedRegex(@"file:///[^""\s|,']*/(?=fast/|cheap/)(fast|cheap)/[^""\s|,']*")]
+    private static partial Regex StoreFile();
 
     [GeneratedRegex("req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")]
     private static partial Regex RequestId();

@@ -14,7 +14,9 @@ namespace Registry.Api.Tests.Peers;
 /// </code>
 /// A word in braces stands for what an earlier row kept: the value of a field of JSON or of a table. Words are set apart
 /// by spaces; within apostrophes they may have some. <c>until TEXT</c> runs the command again until both services answer
-/// with the text. <c>sdk FILE</c> is a Python script beside this file.
+/// with the text. <c>words</c>: the services refuse it with the same status, in other words. <c>names</c>: only the
+/// first columns of the tables are the same. <c>code</c>: only the exit code is, for the answer tells of work that goes on
+/// meanwhile. <c>unordered</c>: Glance leaves the order to its database. <c>sdk FILE</c> is a Python script beside this file.
 /// </remarks>
 public sealed record PeerRow(string File, int Line, string User, IReadOnlyList<string> Command)
 {
@@ -26,6 +28,19 @@ public sealed record PeerRow(string File, int Line, string User, IReadOnlyList<s
 
     /// <summary>Text to wait for; null to run once.</summary>
     public string? Until { get; private set; }
+
+    /// <summary>Whether the services say the same in other words.</summary>
+    public bool IsInOtherWords { get; private set; }
+
+    /// <summary>Whether only the first column of the answer is the same: the others describe it in a service's own words.
+    /// </summary>
+    public bool IsOfNames { get; private set; }
+
+    /// <summary>Whether only the exit code is the same: the answer tells of work that goes on meanwhile.</summary>
+    public bool IsOfCode { get; private set; }
+
+    /// <summary>Whether Glance leaves the order to its database.</summary>
+    public bool IsUnordered { get; private set; }
 
     /// <summary>Why the answers are different on purpose; null when they are the same.</summary>
     public string? Reason { get; private set; }
@@ -71,6 +86,18 @@ public sealed record PeerRow(string File, int Line, string User, IReadOnlyList<s
         var words = line.Split(' ', 2);
         switch (words[0])
         {
+            case "code":
+                IsOfCode = true;
+                break;
+            case "unordered":
+                IsUnordered = true;
+                break;
+            case "names":
+                IsOfNames = true;
+                break;
+            case "words":
+                IsInOtherWords = true;
+                break;
             case "keep":
                 (Keep, Field) = (words[1].Split(" = ")[0], words[1].Split(" = ")[1]);
                 break;
