@@ -12,7 +12,7 @@ namespace Registry.Support;
 public sealed class OpenStackClients : IAsyncDisposable
 {
     private const string Python = "/usr/bin/python3";
-    private static readonly TimeSpan CommandLimit = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan CommandLimit = TimeSpan.FromMinutes(3);
     private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
 
     private readonly ConcurrentDictionary<int, TaskCompletionSource<ToolResult>> _waiting = new();
@@ -64,7 +64,7 @@ public sealed class OpenStackClients : IAsyncDisposable
     /// <param name="arguments">Its arguments, each as it is.</param>
     /// <param name="home">Its home directory, where it works too.</param>
     /// <param name="variables">Its OS_ variables.</param>
-    /// <param name="cancellationToken">Gives up waiting; the command is killed after a minute anyhow.</param>
+    /// <param name="cancellationToken">Gives up waiting; the command is killed after three minutes anyhow.</param>
     public async Task<ToolResult> RunAsync(
         string program,
         IEnumerable<string> arguments,

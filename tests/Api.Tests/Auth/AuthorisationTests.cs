@@ -123,6 +123,8 @@ public sealed class AuthorisationTests : IAsyncLifetime
             Member(Owner), HttpMethod.Put, $"/v2/images/{id}/members/{Other}", """{"status":"accepted"}"""));
         Assert.Equal(200, await StatusAsync(
             Member(Other), HttpMethod.Put, $"/v2/images/{id}/members/{Other}", """{"status":"accepted"}"""));
+        Assert.Equal(404, await StatusAsync(
+            Member(Other), HttpMethod.Put, $"/v2/images/{id}/members/{Owner}", """{"status":"accepted"}"""));
         foreach (var (method, path, body) in Changes.Where(c => c.Method != HttpMethod.Get))
         {
             Assert.Equal(403, await StatusAsync(Member(Other), method, path.Replace("ID", id), body));

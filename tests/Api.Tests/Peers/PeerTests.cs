@@ -72,7 +72,7 @@ public sealed class PeerTests(PeerLab lab) : IClassFixture<PeerLab>
 
         if (row.IsInOtherWords)
         {
-            if (PeerAnswer.Status(theirs) != PeerAnswer.Status(ours) || theirs.ExitCode == 0)
+            if (PeerAnswer.Status(theirs) != PeerAnswer.Status(ours) || theirs.ExitCode == 0 || glance == registry)
             {
                 yield return $"{row}\nGlance {glance}\nwe {registry}";
             }

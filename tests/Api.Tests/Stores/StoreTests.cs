@@ -165,6 +165,7 @@ public sealed class StoreTests : IClassFixture<ManyStoresApp>
         var content = RandomNumberGenerator.GetBytes(200_000);
         var id = await UploadAsync(content, "first");
         await ExpectAsync(app.SendAsync(HttpMethod.Delete, $"/v2/stores/first/{id}"), 403, "last_location");
+        await ExpectAsync(app.SendAsync(HttpMethod.Delete, $"/v2/stores/second/{id}"), 403, "last_location");
         await app.CopyAsync(id, "first", "second");
         await app.CopyAsync(id, "first", "disk");
         Assert.Equal("first,second,disk", (await app.ShowAsync(id)).GetProperty("stores").GetString());

@@ -76,6 +76,10 @@ public sealed class ImageStatusTests
         var refusal = Assert.Throws<RegistryException>(() => image.Activate(Images.Result(), Images.Now));
         Assert.Equal("Property disk_format must be set prior to saving data.", refusal.Message);
         Assert.Equal(ImageStatus.Saving, image.Status);
+        image.ContainerFormat = null;
+        refusal = Assert.Throws<RegistryException>(() => image.Activate(Images.Result(), Images.Now));
+        Assert.Equal("Properties disk_format, container_format must be set prior to saving data.", refusal.Message);
+        image.ContainerFormat = "bare";
         image.Activate(Images.Result() with { DiskFormat = "raw" }, Images.Now);
         Assert.Equal((ImageStatus.Active, "raw"), (image.Status, image.DiskFormat));
     }
