@@ -56,7 +56,8 @@ public static partial class PeerAnswer
 
     /// <summary>The first column of a table.</summary>
     public static string Names(ToolResult result) =>
-        $"exit {result.ExitCode}\n" + string.Join('\n', result.Output.Split('\n').Select(Cells).Select(cells => cells?[0]));
+        $"exit {result.ExitCode}\n" + string.Join(
+            '\n', result.Output.Split('\n').Select(Cells).Select(cells => cells?[0] ?? "").Order(StringComparer.Ordinal));
 
     /// <summary>How a command ended, without its words: the exit code and the status of the service's answer.</summary>
     public static string Status(ToolResult result) =>
@@ -92,7 +93,10 @@ public static partial class PeerAnswer
 
     private static string NormalCells(string line) => string.Join(Separator, line.Split(Separator).Select(NormalCell));
 
-    private static string NormalCell(string cell) => Parsed(cell) is { } json ? Ordered(json).ToJsonString() : cell;
+    // JSON, or a list of words as Python writes it.
+    private static string NormalCell(string cell) => Parsed(cell) is { } json ? Ordered(json).ToJsonString()
+        : cell.StartsWith("['", StringComparison.Ordinal) ? string.Join(", ", cell.Trim('[', ']').Split(", ").Order())
+        : cell;
 
     private static string[]? Cells(string line) =>
         line.StartsWith("| ", StringComparison.Ordinal) && line.EndsWith(" |", StringComparison.Ordinal)
