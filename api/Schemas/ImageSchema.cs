@@ -95,6 +95,7 @@ internal static class ImageSchema
         ["min_disk"] = Bounded("Disk in GiB needed to boot the image."),
         ["self"] = ReadOnly(Text("Path of the image.", false)),
         ["file"] = ReadOnly(Text("Path of the image's bytes.", false)),
+        ["stores"] = ReadOnly(Text("Stores that have the image's bytes, separated by commas.", false)),
         ["schema"] = ReadOnly(Text("Path of this schema.", false)),
         ["locations"] = new JsonObject
         {

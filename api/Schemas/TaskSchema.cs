@@ -44,6 +44,9 @@ internal static class TaskSchema
             ["created_at"] = Typed("When the task was asked for.", "string"),
             ["updated_at"] = Typed("When the task last changed.", "string"),
             ["expires_at"] = Typed("When the task is forgotten.", "null", "string"),
+            ["image_id"] = Typed("The image of the task.", "null", "string"),
+            ["request_id"] = Typed("The request that asked for the task.", "null", "string"),
+            ["user_id"] = Typed("The user that asked for the task.", "null", "string"),
             ["self"] = Typed("Path of the task.", "string"),
             ["schema"] = Typed("Path of this schema.", "string"),
         };
@@ -52,9 +55,6 @@ internal static class TaskSchema
             properties["input"] = Typed("What the task was asked to do.", "null", "object");
             properties["result"] = Typed("What the task came to.", "null", "object");
             properties["message"] = Typed("How far the task is, or why it failed.", "string");
-            properties["image_id"] = Typed("The image of the task.", "null", "string");
-            properties["request_id"] = Typed("The request that asked for the task.", "null", "string");
-            properties["user_id"] = Typed("The user that asked for the task.", "null", "string");
         }
 
         return properties;

@@ -233,7 +233,7 @@ public sealed partial class MetadefNamespace
     {
         if (parts.Exists(isSame))
         {
-            throw new RegistryException(ErrorCode.Conflict, $"Namespace {Name} has a {what} {name} already.");
+            throw new RegistryException(ErrorCode.Conflict, $"Namespace {Name} has {what} {name} already.");
         }
     }
 

@@ -85,7 +85,7 @@ public sealed class LoadMetadefsTests(RegistryApp app) : IClassFixture<RegistryA
     [Theory]
     [InlineData("{", "a.json: ")]
     [InlineData("""{"namespace":"x","colour":1}""", "a.json: A namespace has no attribute 'colour'.")]
-    [InlineData("""{"namespace":"x","tags":[{"name":"a"},{"name":"A"}]}""", "a.json: Namespace x has a tag A already.")]
+    [InlineData("""{"namespace":"x","tags":[{"name":"a"},{"name":"A"}]}""", "a.json: Namespace x has tag A already.")]
     public async Task A_file_that_cannot_be_used_is_named(string text, string expected)
     {
         using var directory = new TempDirectory();

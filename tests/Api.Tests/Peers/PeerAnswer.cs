@@ -149,6 +149,7 @@ public static partial class PeerAnswer
             text, lines => lines.Groups[1].Value + string.Join(
                 " / ", lines.Groups[2].Value.Split(": ").Select(line => line.Trim(' ', ':')).Order(StringComparer.Ordinal)));
         text = StoreFile().Replace(text, "<file>");
+        text = ImportLock().Replace(text, "");
         text = text.Replace("cheap,fast", "fast,cheap", StringComparison.Ordinal); // like the locations
         text = RequestId().Replace(text, "<request>");
         text = Id().Replace(text, "<id>");
@@ -166,6 +167,10 @@ public static partial class PeerAnswer
     // Where a service keeps an image's bytes.
     [GeneratedRegex(@"file:///[^""\s|,']*/(?=fast/|cheap/)(fast|cheap)/[^""\s|,']*")]
     private static partial Regex StoreFile();
+
+    // Glance takes it away a moment after the image is active.
+    [GeneratedRegex(@"os_glance_import_task \| .*\n")]
+    private static partial Regex ImportLock();
 
     [GeneratedRegex("req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")]
     private static partial Regex RequestId();
