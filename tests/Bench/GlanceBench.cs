@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Text;
 using System.Text.Json;
 using Npgsql;
 using Registry.Support;
@@ -29,6 +30,7 @@ internal static class GlanceBench
         await using var keystone = await KeystoneServer.StartAsync(postgres, CancellationToken.None);
         await using var glance = await BenchedService.GlanceAsync(postgres, keystone);
         await using var registry = await BenchedService.RegistryAsync(postgres, keystone);
+        await keystone.AddRegionAsync("bench", glance.Client.BaseAddress!, CancellationToken.None);
         BenchedService[] services = [glance, registry];
         var token = await keystone.TokenAsync(User, CancellationToken.None);
         var project = keystone.ProjectIds["demo1"];
@@ -145,10 +147,16 @@ internal static class GlanceBench
 
     private static async Task<string> CreateAsync(HttpClient client)
     {
-        using var response = await client.PostAsJsonAsync(
-            new Uri("/v2/images", UriKind.Relative),
-            new { name = "bench", disk_format = "raw", container_format = "bare", os_distro = "debian" });
-        response.EnsureSuccessStatusCode();
+        using var content = new StringContent(
+            """{"name":"bench","disk_format":"raw","container_format":"bare","os_distro":"debian"}""",
+            Encoding.UTF8, "application/json"); // of known length: Glance reads no JSON in chunks
+        using var response = await client.PostAsync(new Uri("/v2/images", UriKind.Relative), content);
+        if (!response.IsSuccessStatusCode)
+        {
+            var reason = await response.Content.ReadAsStringAsync();
+            throw new InvalidOperationException($"{client.BaseAddress} answers {response.StatusCode}: {reason}");
+        }
+
         return (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
     }
 

@@ -19,7 +19,7 @@ internal static class GlanceRows
             select {Id}, 'image-' || n,
               case when n % 500 = 1 then 'queued' when n % 1000 = 2 then 'deactivated' else 'active' end,
               case when n % 1000 = 3 then 'public' when n % 1000 = 4 then 'community' when n % 10 = 5 then 'shared'
-                else 'private' end,
+                else 'private' end::image_visibility,
               '{owner}',
               case when n % 200 = 6 then 'iso' when n % 3 = 0 then 'raw' else 'qcow2' end,
               case when n % 900 = 7 then 'ova' else 'bare' end,
