@@ -4,7 +4,8 @@ using Xunit.v3;
 namespace Registry.Support;
 
 /// <summary>Runs what takes minutes before what takes seconds, so that no processor is idle while the last long one
-/// ends. Long are the fault checks and the classes of properties, by their names.</summary>
+/// ends. Long are the fault checks, the classes of properties and the commands that are compared with Glance's, by their
+/// names.</summary>
 public sealed class LongTestsFirst : ITestCollectionOrderer
 {
     /// <inheritdoc/>
@@ -15,5 +16,6 @@ public sealed class LongTestsFirst : ITestCollectionOrderer
 
     // "Test collection for NAMESPACE.CLASS (id: NUMBER)", or the collection's own name.
     private static bool IsLong(string name) =>
-        name.EndsWith("Checks", StringComparison.Ordinal) || name.Contains("Properties (", StringComparison.Ordinal);
+        name.EndsWith("Checks", StringComparison.Ordinal) || name.Contains("Properties (", StringComparison.Ordinal)
+        || name.Contains("PeerTests (", StringComparison.Ordinal);
 }

@@ -83,7 +83,7 @@ call("get what is not there", mine.get_image, "81111111-2222-4333-8444-00000000f
 call("get what is not mine", theirs.get_image, ONE)
 call("find", mine.find_image, "sdk-one")
 call("find what is not there", mine.find_image, "sdk-none")
-call("list", lambda: list(mine.images(sort="name:asc")))
+call("list", lambda: list(mine.images(sort="name:asc", owner=owner.current_project_id)))
 call("list by filters", lambda: list(mine.images(name="sdk-one", visibility="shared", tag="a", status="active")))
 call("list in pages", lambda: [image.name for image in mine.images(limit=1, sort="name:asc")])
 call("list by a strange sort", lambda: list(mine.images(sort_key="nonsense")))
@@ -160,9 +160,9 @@ call("cloud: create", lambda: owner.create_image(
 call("cloud: delete", lambda: owner.delete_image("sdk-five", wait=True))
 
 call("delete another's", theirs.delete_image, ONE, ignore_missing=False)
-for image in list(mine.images()):
+for image in list(mine.images(owner=owner.current_project_id)):
     call("delete " + image.name, mine.delete_image, image.id)
 call("delete what is gone", mine.delete_image, ONE, ignore_missing=False)
 call("get what is gone", mine.get_image, ONE)
-call("nothing is left", lambda: list(mine.images()))
+call("nothing is left", lambda: list(mine.images(owner=owner.current_project_id)))
 print(json.dumps(answers))
