@@ -68,11 +68,9 @@ internal sealed class ImportCommands(
         var injects = options.Value.Import.Inject.Count > 0
             && !OutboundSection.Split(options.Value.Import.InjectIgnoreRoles)
                 .Any(role => caller.Roles.Contains(role.ToLowerInvariant()));
-        var wish = new ImportOrder(request.Method, uri, targets, request.MustSucceed ?? true, injects)
-        {
-            NamedStores = request.Stores,
-            AllStores = request.AllStores,
-        };
+        var wish = new ImportOrder(
+            request.Method, uri, targets, request.MustSucceed ?? true, injects,
+            NamedStores: request.Stores, AllStores: request.AllStores);
         var order = wish.ToJob() with
         {
             Owner = caller.ProjectId,

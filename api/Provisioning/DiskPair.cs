@@ -39,7 +39,8 @@ internal sealed record DiskPair(StoredDisk Newer, StoredDisk Older) : IAsyncDisp
         ReadShares shares, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var share = await shares.JoinAsync(cancellationToken);
-        await foreach (var run in DiskChanges.FindAsync(Newer.Disk, Older.Disk, share.Options, cancellationToken))
+        var half = share.Options with { MaxRangeBytes = share.Options.MaxRangeBytes / 2 }; // two disks are read
+        await foreach (var run in DiskChanges.FindAsync(Newer.Disk, Older.Disk, half, cancellationToken))
         {
             yield return run;
         }

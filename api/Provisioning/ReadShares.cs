@@ -5,8 +5,8 @@ namespace Registry.Api.Provisioning;
 /// <summary>How much each of the disks that are read at once may have on its way from the store: long reads while there
 /// are few, short ones when there are many, so that memory hardly grows with their number.</summary>
 /// <remarks>Whoever joins gets the largest of a few sizes of share that is no more than half of what is left of
-/// <see cref="TogetherBytes"/>, else the least, and gives it back when it leaves. Where a process has little memory, who comes when it is full waits for
-/// somebody to leave.</remarks>
+/// <see cref="TogetherBytes"/>, else the least, and gives it back when it leaves. Where a process has little memory, who
+/// comes when it is full waits for somebody to leave.</remarks>
 internal sealed class ReadShares : IDisposable
 {
     private const int TogetherBytes = 32 << 20;

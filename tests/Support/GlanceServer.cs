@@ -18,9 +18,6 @@ public sealed record GlanceOptions
     /// <summary>Whether it has a store of images elsewhere in the web, and tells where images are.</summary>
     public bool HasLocations { get; init; }
 
-    /// <summary>Whether it keeps a cache of images on its disk.</summary>
-    public bool HasCache { get; init; }
-
     /// <summary>Ports that it may download from.</summary>
     public string ImportPorts { get; init; } = "80,443";
 }
@@ -117,18 +114,17 @@ public sealed class GlanceServer : IAsyncDisposable
 
     private async Task WriteSettingsAsync(CancellationToken cancellationToken)
     {
-        foreach (var name in new[] { "fast", "cheap", "staging", "tasks", "lock", "cache" })
+        foreach (var name in new[] { "fast", "cheap", "staging", "tasks", "lock" })
         {
             Directory.CreateDirectory(_directory.File(name));
         }
 
         var identity = _options.Keystone is null ? "context" : "authtoken context";
-        var cache = _options.HasCache ? "cache cachemanage" : "";
         await File.WriteAllTextAsync(_directory.File("policy.yaml"), "{}", cancellationToken);
         await File.WriteAllTextAsync(_directory.File("schema-image.json"), CustomProperties, cancellationToken);
         await File.WriteAllTextAsync(_directory.File("paste.ini"), $"""
             [pipeline:glance-api-lab]
-            pipeline = versionnegotiation {identity} {cache} rootapp
+            pipeline = versionnegotiation {identity} rootapp
             [composite:rootapp]
             paste.composite_factory = glance.api:root_app_factory
             /: apiversions
@@ -144,10 +140,6 @@ public sealed class GlanceServer : IAsyncDisposable
             delay_auth_decision = true
             [filter:context]
             paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
-            [filter:cache]
-            paste.filter_factory = glance.api.middleware.cache:CacheFilter.factory
-            [filter:cachemanage]
-            paste.filter_factory = glance.api.middleware.cache_manage:CacheManageFilter.factory
             """, cancellationToken);
         await File.WriteAllTextAsync(Settings, $"""
             [DEFAULT]
@@ -159,7 +151,6 @@ public sealed class GlanceServer : IAsyncDisposable
             enabled_import_methods = [glance-direct,web-download,copy-image]
             show_image_direct_url = {_options.HasLocations}
             show_multiple_locations = {_options.HasLocations}
-            {(_options.HasCache ? $"image_cache_dir = {_directory.File("cache")}" : "")}
             enforce_secure_rbac = true
             use_stderr = true
             [database]

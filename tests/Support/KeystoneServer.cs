@@ -38,9 +38,6 @@ public sealed class KeystoneServer : IAsyncDisposable
     /// <summary>Ids of the projects, by name.</summary>
     public IReadOnlyDictionary<string, string> ProjectIds => _projects;
 
-    /// <summary>What it has written so far.</summary>
-    public string Log => _server?.Log ?? "";
-
     /// <summary>Skips the test where Keystone cannot run.</summary>
     public static void Require() => PythonServer.Require(
         ("python3-keystone", PythonServer.Has("keystone/server/wsgi.py")),

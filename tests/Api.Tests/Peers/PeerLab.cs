@@ -38,9 +38,6 @@ public sealed class PeerLab : IAsyncLifetime
     /// <summary>The registry.</summary>
     public Peer Registry { get; private set; } = null!;
 
-    /// <summary>What both services wrote.</summary>
-    public string Logs => $"Glance:\n{_glanceServer?.Log}\nRegistry:\n{_registryProcess?.Log}";
-
     private static string Catalogue { get; } = RepositoryTree.File("api", "Metadefs", "Catalogue");
 
     /// <summary>Starts everything, when the first asks.</summary>
