@@ -20,6 +20,7 @@ internal static class DatabaseDialect
 {
     private const int ConnectSeconds = 3;
     private const int StatementSeconds = 4;
+    private const int PreparedStatements = 100;
 
     // SQLite's codes: https://sqlite.org/rescode.html
     private const int SqliteConstraintPrimaryKey = 1555;
@@ -36,22 +37,26 @@ internal static class DatabaseDialect
                 builder.AddInterceptors(new SqliteSession());
                 break;
             case DatabaseKind.Postgres:
-                builder.UseNpgsql(Impatient(options.ConnectionString), o => o.MigrationsAssembly("Registry.Migrations.Postgres"));
+                builder.UseNpgsql(Settled(options.ConnectionString), o => o.MigrationsAssembly("Registry.Migrations.Postgres"));
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(options), options.Kind, "No such kind of database.");
         }
     }
 
-    // A database that is cut off costs a statement its own time-out, that of the connection on which it is called off, and
-    // 2 s more: 9 s, and a request is to be answered within 15. What the operator set stays.
-    private static string Impatient(string connectionString)
+    // What the operator set stays. A database that is cut off costs a statement its own time-out, that of the connection on
+    // which it is called off, and 2 s more: 9 s, and a request is to be answered within 15. The statements are few and
+    // always the same, so the server plans each once a connection; nothing is ever set on a connection that the next
+    // user of it had to be spared.
+    private static string Settled(string connectionString)
     {
         var said = new DbConnectionStringBuilder { ConnectionString = connectionString }.Keys.Cast<string>()
             .Select(key => key.Replace(" ", "", StringComparison.Ordinal)).ToHashSet(StringComparer.OrdinalIgnoreCase);
         var settings = new NpgsqlConnectionStringBuilder(connectionString);
         settings.Timeout = said.Contains("Timeout") ? settings.Timeout : ConnectSeconds;
         settings.CommandTimeout = said.Contains("CommandTimeout") ? settings.CommandTimeout : StatementSeconds;
+        settings.MaxAutoPrepare = said.Contains("MaxAutoPrepare") ? settings.MaxAutoPrepare : PreparedStatements;
+        settings.NoResetOnClose = !said.Contains("NoResetOnClose") || settings.NoResetOnClose;
 
         return settings.ConnectionString;
     }

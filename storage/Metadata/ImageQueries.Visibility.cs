@@ -15,28 +15,10 @@ public static partial class ImageQueries
             && image.Status != ImageStatus.PendingDelete
             && image.Status != ImageStatus.Killed;
 
-    // Asked for by id: a member's answer does not matter, and nobody's image is everybody's.
     private static IQueryable<Image> WhereShownTo(RegistryDb db, IQueryable<Image> images, Viewer viewer)
     {
-        if (viewer.IsAdmin)
-        {
-            return images;
-        }
-
-        var project = viewer.ProjectId;
-        if (project is null)
-        {
-            return images.Where(i => i.Owner == null
-                || i.Visibility == ImageVisibility.Public
-                || i.Visibility == ImageVisibility.Community);
-        }
-
-        return images.Where(i => i.Owner == null
-            || i.Owner == project
-            || i.Visibility == ImageVisibility.Public
-            || i.Visibility == ImageVisibility.Community
-            || (i.Visibility == ImageVisibility.Shared
-                && db.Members.Any(m => m.ImageId == i.Id && m.MemberId == project)));
+        var (isAdmin, project) = (viewer.IsAdmin, viewer.ProjectId);
+        return images.Where(ShownImages.Inline<Func<Image, bool>>(i => ShownImages.Has(db, i, isAdmin, project)));
     }
 
     private static IEnumerable<IQueryable<Image>> WaysToSee(

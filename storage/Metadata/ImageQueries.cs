@@ -23,8 +23,12 @@ public static partial class ImageQueries
     public static async Task<Image?> FindAsync(
         RegistryDb db, string id, Viewer viewer, bool tracking, bool withMembers, CancellationToken cancellationToken)
     {
-        var query = db.Images.Where(i => i.Id == id).Where(IsAlive);
-        query = WhereShownTo(db, query, viewer);
+        if (!tracking && !withMembers)
+        {
+            return await WholeImage.FindAsync(db, id, viewer, cancellationToken).ConfigureAwait(false);
+        }
+
+        var query = WhereShownTo(db, db.Images.Where(i => i.Id == id).Where(IsAlive), viewer);
         query = query.Include(i => i.Tags).Include(i => i.Properties).Include(i => i.Locations);
         if (withMembers)
         {
@@ -64,7 +68,7 @@ public static partial class ImageQueries
             .Aggregate((left, right) => left.Concat(right));
         var images = await order.Apply(page).Take(request.Limit).AsNoTracking()
             .ToListAsync(cancellationToken).ConfigureAwait(false);
-        await AttachPartsAsync(db, images, cancellationToken).ConfigureAwait(false);
+        await WholeImage.CompleteAsync(db, images, cancellationToken).ConfigureAwait(false);
         return images;
     }
 
@@ -90,29 +94,6 @@ public static partial class ImageQueries
         {
             yield return order.Apply(ImageFilters.Apply(db, way.Where(IsListed), request)).Take(request.Limit);
         }
-    }
-
-    // No order of its own: a split load of what hangs on the page's images, three queries whatever their number.
-    private static async Task AttachPartsAsync(RegistryDb db, List<Image> images, CancellationToken cancellationToken)
-    {
-        if (images.Count == 0)
-        {
-            return;
-        }
-
-        var byId = images.ToDictionary(image => image.Id, StringComparer.Ordinal);
-        var ids = byId.Keys.ToArray();
-        var tags = await db.Tags.AsNoTracking().Where(t => ids.Contains(t.ImageId))
-            .ToListAsync(cancellationToken).ConfigureAwait(false);
-        tags.ForEach(tag => byId[tag.ImageId].Attach(tag));
-
-        var properties = await db.Properties.AsNoTracking().Where(p => ids.Contains(p.ImageId))
-            .ToListAsync(cancellationToken).ConfigureAwait(false);
-        properties.ForEach(property => byId[property.ImageId].Attach(property));
-
-        var locations = await db.Locations.AsNoTracking().Where(l => ids.Contains(l.ImageId))
-            .ToListAsync(cancellationToken).ConfigureAwait(false);
-        locations.ForEach(location => byId[location.ImageId].Attach(location));
     }
 
     // A tombstone serves as a marker too: a page must not break because its last image was deleted meanwhile.

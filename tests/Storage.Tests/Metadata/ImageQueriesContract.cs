@@ -1,3 +1,4 @@
+using System.Text.Json;
 using FsCheck;
 using FsCheck.Fluent;
 using Registry.Storage.Domain;
@@ -56,6 +57,35 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
                 image.Properties.Select(p => (p.Name, p.Value)).Order());
             Assert.Equal(expected.Locations.Count, image.Locations.Count);
         }
+    }
+
+    [Fact]
+    public async Task An_image_that_is_shown_is_the_one_that_can_be_changed()
+    {
+        var all = await SeedAsync();
+        await using var db = await Database.OpenAsync();
+        foreach (var viewer in new[] { Viewer.System, Project, new Viewer(ProjectId: null, IsAdmin: false) })
+        {
+            foreach (var id in all.Select(image => image.Id))
+            {
+                db.ChangeTracker.Clear();
+                var shown = await ImageQueries.FindAsync(db, id, viewer, tracking: false, Cancellation);
+                var changed = await ImageQueries.FindAsync(db, id, viewer, tracking: true, Cancellation);
+                Assert.Equal(Told(changed), Told(shown));
+            }
+        }
+
+        static string? Told(Image? image) => image is null ? null : JsonSerializer.Serialize(new
+        {
+            image.Id,
+            image.Name,
+            image.Owner,
+            image.UpdatedAt,
+            image.Revision,
+            Tags = image.Tags.Select(tag => tag.Value).Order(StringComparer.Ordinal),
+            Properties = image.Properties.OrderBy(p => p.Name, StringComparer.Ordinal).Select(p => (p.Name, p.Value).ToString()),
+            Locations = image.Locations.OrderBy(l => l.StoreId, StringComparer.Ordinal).Select(l => (l.StoreId, l.Key).ToString()),
+        });
     }
 
     [Fact]
@@ -189,8 +219,12 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
                     HashValue = Pick("h1", "h2"),
                 },
                 now);
-            moved.AddLocation(
-                new ImageLocation(new(moved.Id, moved.Generation), "s1", moved.Size!.Value, 68, new byte[32], now));
+            foreach (var store in new[] { "s1", "s2" }.Take(Pick(1, 2)))
+            {
+                moved.AddLocation(
+                    new ImageLocation(new(moved.Id, moved.Generation), store, moved.Size!.Value, 68, new byte[32], now));
+            }
+
             if (steps == 3)
             {
                 moved.Deactivate(now);
