@@ -162,6 +162,7 @@ public static class RegistryServer
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
         services.AddSingleton<StoredDisks>();
+        services.AddSingleton<DirectReads>();
         services.AddSingleton(_ => new ReadShares(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
         services.AddSingleton<JobSignal>();
         services.AddSingleton<JobCommands>();

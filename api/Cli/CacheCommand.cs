@@ -36,14 +36,9 @@ internal static class CacheCommand
     private static Command WarmCommand()
     {
         var image = new Argument<string>("IMAGE") { Description = "Id or name" };
-        var retry = new Option<int>("--retry")
-        {
-            Description = "Seconds to wait for a registry that went away before giving up",
-            DefaultValueFactory = _ => 60,
-        };
         var command = new Command("warm", "Bring an image's disk before the first instance wants it.")
         {
-            image, Directory, Most, retry,
+            image, Directory, Most, ProvisionCommand.Retry, ProvisionCommand.Direct,
         };
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -53,8 +48,7 @@ internal static class CacheCommand
             await cache.UseAsync(
                 found,
                 path => ProvisionCommand.DownloadAsync(
-                    registry, found, path, ProvisionMark.Of(found, "raw", 0), isForced: false,
-                    TimeSpan.FromSeconds(parsed.GetValue(retry)), cancellationToken),
+                    registry, found, path, ProvisionMark.Of(found, "raw", 0), parsed, cancellationToken),
                 path =>
                 {
                     Console.WriteLine(path);

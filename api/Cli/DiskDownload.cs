@@ -3,19 +3,21 @@ using Grpc.Core;
 using Registry.Engine.Convert;
 using Registry.Engine.Qcow2;
 using Registry.Protos.V1;
+using Registry.Storage.Blobs;
 
 namespace Registry.Api.Cli;
 
 /// <summary>Brings a stored image's disk to a target, and goes on by itself when the registry went away for a
 /// while.</summary>
 /// <param name="registry">The registry.</param>
+/// <param name="feed">Where the content comes from.</param>
 /// <param name="image">The image.</param>
 /// <param name="target">Where the disk goes.</param>
 /// <param name="isQcow">Whether it becomes a qcow2 file.</param>
 /// <param name="size">Bytes of the disk; 0 for the image's own.</param>
 /// <param name="patience">How long to try without getting on.</param>
 internal sealed class DiskDownload(
-    Connection registry, Image image, ProvisionTarget target, bool isQcow, long size, TimeSpan patience)
+    Connection registry, IDiskFeed feed, Image image, ProvisionTarget target, bool isQcow, long size, TimeSpan patience)
 {
     private static readonly TimeSpan PauseMin = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(5);
@@ -52,7 +54,7 @@ internal sealed class DiskDownload(
                 (start, read) = await ReceiveAsync(target.Offset, 0, progress, cancellationToken);
                 break;
             }
-            catch (RpcException e) when (IsPassing(e) && !cancellationToken.IsCancellationRequested)
+            catch (Exception e) when (IsPassing(e) && !cancellationToken.IsCancellationRequested)
             {
                 if (target.Offset > lastOffset)
                 {
@@ -77,14 +79,13 @@ internal sealed class DiskDownload(
         long offset, long length, ProgressBar? progress, CancellationToken cancellationToken)
     {
         var request = new ReadDiskRequest { ImageId = image.Id, Size = size, Start = offset, Length = length };
-        using var call = registry.Provisioning.ReadDisk(
-            request, registry.Headers, cancellationToken: cancellationToken);
-        var start = (await NextAsync(call, cancellationToken)).Start;
+        await using var messages = feed.ReadAsync(request, cancellationToken).GetAsyncEnumerator(cancellationToken);
+        var start = (await NextAsync(messages)).Start;
         await PrepareAsync(start, cancellationToken);
         var done = start.Allocated - start.AllocatedInRange;
         while (true)
         {
-            var message = await NextAsync(call, cancellationToken);
+            var message = await NextAsync(messages);
             switch (message.PartCase)
             {
                 case DiskResponse.PartOneofCase.End:
@@ -145,16 +146,20 @@ internal sealed class DiskDownload(
         return new QcowLayout(diskSize, clusters, options);
     }
 
-    private static async Task<DiskResponse> NextAsync(
-        AsyncServerStreamingCall<DiskResponse> call, CancellationToken cancellationToken) =>
-        await call.ResponseStream.MoveNext(cancellationToken)
-            ? call.ResponseStream.Current
+    private static async Task<DiskResponse> NextAsync(IAsyncEnumerator<DiskResponse> messages) =>
+        await messages.MoveNextAsync()
+            ? messages.Current
             : throw new RpcException(
                 new Status(StatusCode.Unavailable, "The registry ended the disk before it was complete."));
 
     /// <summary>Whether the same call may succeed later: the registry or its store is away, or the connection broke.
     /// </summary>
-    private static bool IsPassing(RpcException failure) => failure.StatusCode == StatusCode.Unavailable
-        || (failure.StatusCode is StatusCode.Internal or StatusCode.Unknown or StatusCode.Cancelled
-            && failure.Status.DebugException is not null);
+    private static bool IsPassing(Exception failure) => failure switch
+    {
+        RpcException rpc => rpc.StatusCode == StatusCode.Unavailable
+            || (rpc.StatusCode is StatusCode.Internal or StatusCode.Unknown or StatusCode.Cancelled
+                && rpc.Status.DebugException is not null),
+        StoreUnavailableException store => store.MayPass,
+        _ => false,
+    };
 }

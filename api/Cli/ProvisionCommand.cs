@@ -30,7 +30,8 @@ internal static class ProvisionCommand
         Description = "Begin anew, whatever an interrupted run left",
     };
 
-    private static readonly Option<int> Retry = new("--retry")
+    /// <summary>How long a registry that went away is waited for.</summary>
+    internal static readonly Option<int> Retry = new("--retry")
     {
         Description = "Seconds to wait for a registry that went away before giving up",
         DefaultValueFactory = _ => 60,
@@ -39,6 +40,12 @@ internal static class ProvisionCommand
     private static readonly Option<bool> Thin = new("--thin")
     {
         Description = "Make a qcow2 overlay on a base that this host keeps in --cache",
+    };
+
+    /// <summary>Whether the store itself is read.</summary>
+    internal static readonly Option<bool> Direct = new("--direct")
+    {
+        Description = "Read from the store itself; the registry must be set up to allow it",
     };
 
     /// <summary>Makes the command.</summary>
@@ -58,7 +65,10 @@ internal static class ProvisionCommand
               registry provision debian --to disk.qcow2 --thin --cache /var/cache/registry
             brings the image once to each host, and makes each further disk from it in a moment, as an overlay that
             needs the base to stay where it is. See 'registry cache --help'.
-            """) { Name, To, Format, Size, Force, Retry, Thin, CacheCommand.Directory, CacheCommand.Most };
+
+              registry provision debian --to disk.raw --direct
+            gets addresses from the registry under which the bytes are read in the S3 store itself, and verified here.
+            """) { Name, To, Format, Size, Force, Retry, Thin, Direct, CacheCommand.Directory, CacheCommand.Most };
         var output = new OutputOption(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -73,13 +83,19 @@ internal static class ProvisionCommand
         return command;
     }
 
-    /// <summary>Brings an image's disk.</summary>
+    /// <summary>Brings an image's disk, as far as the command line says how.</summary>
     public static async Task<DiskDownload.Outcome> DownloadAsync(
-        Connection registry, Image image, string path, ProvisionMark mark, bool isForced, TimeSpan patience,
+        Connection registry, Image image, string path, ProvisionMark mark, ParseResult parsed,
         CancellationToken cancellationToken)
     {
-        await using var target = await ProvisionTarget.OpenAsync(path, mark, isForced, cancellationToken);
-        var download = new DiskDownload(registry, image, target, mark.Format == "qcow2", mark.Size, patience);
+        await using var store = parsed.GetValue(Direct)
+            ? await StoreFeed.OpenAsync(registry, image.Id, cancellationToken)
+            : null;
+        await using var target = await ProvisionTarget.OpenAsync(
+            path, mark, parsed.GetValue(Force), cancellationToken);
+        var download = new DiskDownload(
+            registry, store ?? (IDiskFeed)new RegistryFeed(registry), image, target, mark.Format == "qcow2", mark.Size,
+            TimeSpan.FromSeconds(parsed.GetValue(Retry)));
         try
         {
             return await download.RunAsync(cancellationToken);
@@ -97,8 +113,7 @@ internal static class ProvisionCommand
     {
         var path = parsed.GetValue(To)!;
         var mark = ProvisionMark.Of(image, parsed.GetValue(Format) ?? "raw", parsed.GetValue(Size) ?? 0);
-        var outcome = await DownloadAsync(
-            registry, image, path, mark, parsed.GetValue(Force), Patience(parsed), cancellationToken);
+        var outcome = await DownloadAsync(registry, image, path, mark, parsed, cancellationToken);
         return new ProvisionReport(image.Id, path, mark.Format, outcome);
     }
 
@@ -116,8 +131,7 @@ internal static class ProvisionCommand
         await cache.UseAsync(
             image,
             async file => outcome = await DownloadAsync(
-                registry, image, file, ProvisionMark.Of(image, "raw", 0), parsed.GetValue(Force), Patience(parsed),
-                cancellationToken),
+                registry, image, file, ProvisionMark.Of(image, "raw", 0), parsed, cancellationToken),
             async file => size = await ImageCache.OverlayAsync(
                 file, path, parsed.GetValue(Size), cancellationToken),
             cancellationToken);
@@ -128,6 +142,4 @@ internal static class ProvisionCommand
 
         return new ProvisionReport(image.Id, path, "qcow2", outcome) { ThinSize = size };
     }
-
-    private static TimeSpan Patience(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(Retry));
 }

@@ -1,17 +1,16 @@
 using System.Diagnostics;
-using Google.Protobuf;
 using Grpc.Core;
 using Registry.Api.Auth;
 using Registry.Api.Metrics;
 using Registry.Api.Provisioning;
-using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Grpc;
 
 /// <summary>registry.v1.Provisioning.</summary>
-internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, RegistryMetrics metrics)
+internal sealed class ProvisioningGrpc(
+    StoredDisks disks, DirectReads direct, ReadShares shares, RegistryMetrics metrics)
     : Protos.V1.Provisioning.ProvisioningBase
 {
     private const int ExtentsPerMessage = 4096;
@@ -23,7 +22,7 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
         var cancellation = context.CancellationToken;
         await using var stored = await disks.OpenAsync(
             Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
-        var message = new MapResponse { Info = Info(stored.Disk) };
+        var message = new MapResponse { Info = DiskMessages.Info(stored.Disk) };
         await foreach (var extent in stored.Disk.MapAsync(0, stored.Disk.VirtualSize, cancellation))
         {
             message.Extents.Add(new MapExtent
@@ -56,44 +55,17 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
         await using var stored = await disks.OpenAsync(
             Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
         var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
-        var plan = await DiskSteps.PlanAsync(stored.Disk, request.Start, request.Length, cancellation);
-        await responseStream.WriteAsync(
-            new DiskResponse
-            {
-                Start = new DiskStart
-                {
-                    Info = Info(stored.Disk),
-                    Size = size,
-                    Allocated = plan.Totals.AllocatedBytes,
-                    Stored = plan.Totals.StoredBytes,
-                    AllocatedInRange = plan.AllocatedInRange,
-                },
-            },
-            cancellation);
-        var (from, sent) = (request.Start, 0L);
-        foreach (var end in plan.Ends)
+        var messages = DiskMessages.ReadAsync(
+            stored.Disk, size, request, shares, DataMessages.BytesMax, () => stored.Blob.BytesRead, cancellation);
+        await foreach (var message in messages)
         {
-            // For a step, so that who came first makes room for who came since.
-            using var share = await shares.JoinAsync(cancellation);
-            var step = share.Options with { Start = from, Length = end - from };
-            await foreach (var piece in DiskReader.ReadAsync(stored.Disk, step, cancellation))
+            if (message.End is { } end)
             {
-                using (piece)
-                {
-                    await SendAsync(piece, responseStream, cancellation);
-                    sent += piece.Length;
-                }
+                metrics.Provisioned(end.BytesSent);
             }
 
-            from = end;
-            var checkpoint = new DiskCheckpoint { Offset = end };
-            await responseStream.WriteAsync(new DiskResponse { Checkpoint = checkpoint }, cancellation);
+            await responseStream.WriteAsync(message, cancellation);
         }
-
-        metrics.Provisioned(sent);
-        await responseStream.WriteAsync(
-            new DiskResponse { End = new DiskEnd { StoreBytesRead = stored.Blob.BytesRead, BytesSent = sent } },
-            cancellation);
     }
 
     /// <inheritdoc/>
@@ -103,7 +75,7 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
         var cancellation = context.CancellationToken;
         await using var changes = await DiskPair.OpenAsync(
             disks, Caller.Of(context.GetHttpContext()), request.ImageId, request.SinceImageId, cancellation);
-        var message = new ChangesResponse { Info = Info(changes.Newer.Disk) };
+        var message = new ChangesResponse { Info = DiskMessages.Info(changes.Newer.Disk) };
         await foreach (var run in changes.FindAsync(shares, cancellation))
         {
             message.Extents.Add(new ChangedExtent { Start = run.Start, Length = run.Length, Zero = run.IsZero });
@@ -120,23 +92,10 @@ internal sealed class ProvisioningGrpc(StoredDisks disks, ReadShares shares, Reg
         }
     }
 
-    private static async Task SendAsync(
-        DiskPiece piece, IServerStreamWriter<DiskResponse> responses, CancellationToken cancellationToken)
-    {
-        for (var sent = 0; sent < piece.Data.Length; sent += DataMessages.BytesMax)
-        {
-            var part = piece.Data.Slice(sent, Math.Min(DataMessages.BytesMax, piece.Data.Length - sent));
-            var data = new DiskData { Offset = piece.Offset + sent, Data = UnsafeByteOperations.UnsafeWrap(part) };
-            await responses.WriteAsync(new DiskResponse { Data = data }, cancellationToken);
-        }
-    }
-
-    private static DiskInfo Info(DiskImage disk) => new()
-    {
-        VirtualSize = disk.VirtualSize,
-        ClusterSize = disk.ClusterSize,
-        Format = DiskJson.Format(disk),
-    };
+    /// <inheritdoc/>
+    public override async Task<ImageSource> GetSource(GetSourceRequest request, ServerCallContext context) =>
+        await direct.DescribeAsync(
+            Caller.Of(context.GetHttpContext()), request.ImageId, request.Segments, context.CancellationToken);
 
     private static MapExtent.Types.Kind Kind(ExtentKind kind) => kind switch
     {

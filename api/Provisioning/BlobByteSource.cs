@@ -1,11 +1,10 @@
-using Registry.Api.Stores;
 using Registry.Engine.Bytes;
 using Registry.Storage.Blobs;
 
 namespace Registry.Api.Provisioning;
 
 /// <summary>A stored blob's verified bytes as the engine reads them.</summary>
-internal sealed class BlobByteSource(StoredBlob blob) : IByteSource
+internal sealed class BlobByteSource(IVerifiedBytes blob) : IByteSource
 {
     /// <inheritdoc/>
     public long Length => blob.Length;
@@ -26,7 +25,7 @@ internal sealed class BlobByteSource(StoredBlob blob) : IByteSource
 }
 
 /// <summary>The allocation map kept in a blob's index.</summary>
-internal sealed class BlobMapSource(StoredBlob blob) : IByteSource
+internal sealed class BlobMapSource(IVerifiedBytes blob) : IByteSource
 {
     /// <inheritdoc/>
     public long Length => blob.MapLength;

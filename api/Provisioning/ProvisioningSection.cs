@@ -6,6 +6,13 @@ public sealed record ProvisioningSection
     /// <summary>Directories of this server, or mounted on every replica, in which disks can be made.</summary>
     public IReadOnlyList<TargetSection> Targets { get; init; } = [];
 
+    /// <summary>Whether callers who may download an image get addresses under which its bytes can be read in the store
+    /// itself, which must be reachable for them.</summary>
+    public bool DirectReads { get; init; }
+
+    /// <summary>Seconds that such an address is good for, 60 to 3600.</summary>
+    public int DirectReadSeconds { get; init; } = 900;
+
     /// <summary>Checks the values.</summary>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
     public void Validate()
@@ -17,6 +24,9 @@ public sealed record ProvisioningSection
                 "Registry:Provisioning:Targets", $"{target?.Id}: {target?.Path}", "an Id, and a Path that is a directory");
         }
 
+        RegistryOptions.Require(
+            DirectReadSeconds is >= 60 and <= 3600, "Registry:Provisioning:DirectReadSeconds", $"{DirectReadSeconds}",
+            "60 to 3600");
         RegistryOptions.Require(
             Targets.Select(t => t.Id).Distinct().Count() == Targets.Count, "Registry:Provisioning:Targets:Id", "",
             "different for every target");

@@ -47,11 +47,7 @@ internal sealed class StoredDisk : IAsyncDisposable
     {
         try
         {
-            var source = new BlobByteSource(blob);
-            var disk = blob.MapLength > 0 && format != DiskFormat.Raw
-                ? (DiskImage)await MappedImage.OpenAsync(new BlobMapSource(blob), source, cancellationToken)
-                : await DiskImages.OpenAsync(source, format, DiskOpenOptions.Strict, cancellationToken);
-            return new StoredDisk(image, blob, disk, metrics);
+            return new StoredDisk(image, blob, await OpenDiskAsync(blob, format, cancellationToken), metrics);
         }
         catch (ImageFormatException e)
         {
@@ -60,6 +56,17 @@ internal sealed class StoredDisk : IAsyncDisposable
                 $"Image {image.Id} cannot be read as a disk: {e.Message}",
                 FormatErrors.Code(e.Error));
         }
+    }
+
+    /// <summary>Opens the disk in a blob, from the allocation map kept at upload where there is one.</summary>
+    /// <exception cref="ImageFormatException">It cannot be read as a disk of that format.</exception>
+    public static async ValueTask<DiskImage> OpenDiskAsync(
+        IVerifiedBytes blob, DiskFormat format, CancellationToken cancellationToken)
+    {
+        var source = new BlobByteSource(blob);
+        return blob.MapLength > 0 && format != DiskFormat.Raw
+            ? await MappedImage.OpenAsync(new BlobMapSource(blob), source, cancellationToken)
+            : await DiskImages.OpenAsync(source, format, DiskOpenOptions.Strict, cancellationToken);
     }
 
     /// <summary>Bytes of the disk to make: what was asked for, or the image's own.</summary>
@@ -110,7 +117,9 @@ internal sealed class StoredDisk : IAsyncDisposable
         await Disk.DisposeAsync();
     }
 
-    private static DiskFormat FormatOf(Image image) => (image.ContainerFormat, image.DiskFormat) switch
+    /// <summary>How an image's bytes are read as a disk.</summary>
+    /// <exception cref="RegistryException">BadRequest: not at all.</exception>
+    public static DiskFormat FormatOf(Image image) => (image.ContainerFormat, image.DiskFormat) switch
     {
         ("bare", "qcow2") => DiskFormat.Qcow2,
         ("bare", "vmdk") => DiskFormat.Vmdk,
@@ -134,9 +143,17 @@ internal sealed class StoredDisks(
     /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Conflict (no bytes yet).</exception>
     public async ValueTask<StoredDisk> OpenAsync(Caller caller, string imageId, CancellationToken cancellationToken)
     {
+        return await OpenAsync(await RequireAsync(caller, imageId, cancellationToken), cancellationToken);
+    }
+
+    /// <summary>Finds an image that a caller may read.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Conflict (no bytes yet).</exception>
+    public async ValueTask<Image> RequireAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    {
         var image = await FindAsync(caller.Viewer, imageId, cancellationToken);
         ImageData.ImageDownloads.RequireReadable(policy, caller, image);
-        return await OpenAsync(image, cancellationToken);
+        RequireBytes(image);
+        return image;
     }
 
     /// <summary>Opens an image's disk for a job whose caller was allowed to read it.</summary>
@@ -158,6 +175,12 @@ internal sealed class StoredDisks(
 
     private async ValueTask<StoredDisk> OpenAsync(Image image, CancellationToken cancellationToken)
     {
+        RequireBytes(image);
+        return await StoredDisk.OpenAsync(stores, image, metrics, cancellationToken);
+    }
+
+    private static void RequireBytes(Image image)
+    {
         if (image.Locations.Count == 0)
         {
             throw new RegistryException(
@@ -165,7 +188,5 @@ internal sealed class StoredDisks(
                 $"Image {image.Id} has no data: its status is {ImageStatuses.Name(image.Status)}.",
                 "no_data");
         }
-
-        return await StoredDisk.OpenAsync(stores, image, metrics, cancellationToken);
     }
 }

@@ -7,7 +7,7 @@ namespace Registry.Api.Stores;
 /// the next of the image's stores goes on from there.</summary>
 /// <remarks>All copies of an image have one index digest, so what one store began another can continue. Reads are
 /// positional and may run in parallel.</remarks>
-public sealed class StoredBlob
+public sealed class StoredBlob : IVerifiedBytes
 {
     private readonly Lock _turn = new();
     private readonly StoreSet _stores;

@@ -78,7 +78,19 @@ public static class BlobLayout
         $"{prefix}{Checked(key).ImageId}/{Number(key.Generation)}/";
 
     /// <summary>Name of a segment's object, after <see cref="ObjectPrefix"/>.</summary>
-    internal static string SegmentName(BlobPart part, long number) => $"{FileName(part)}.{Number(number)}";
+    public static string SegmentName(BlobPart part, long number) => $"{FileName(part)}.{Number(number)}";
+
+    /// <summary>Reads the name of a segment back.</summary>
+    /// <param name="name">The name in the blob, such as <c>data.3</c>.</param>
+    /// <param name="part">The part it is of.</param>
+    /// <param name="number">Its number, from 0.</param>
+    public static bool TryParseSegment(string name, out BlobPart part, out long number)
+    {
+        part = name.StartsWith("index.", StringComparison.Ordinal) ? BlobPart.Index : BlobPart.Data;
+        var digits = name.AsSpan(name.IndexOf('.', StringComparison.Ordinal) + 1);
+        return long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out number)
+            && SegmentName(part, number) == name;
+    }
 
     /// <summary>Reads the name of an object back.</summary>
     /// <param name="name">The name, without the store's prefix.</param>

@@ -11,10 +11,10 @@ namespace Registry.Storage.Blobs;
 /// <param name="IndexLength">Bytes of index.</param>
 /// <param name="DataSegmentBytes">Bytes of each object of data but the last; 0 when all is in one file.</param>
 /// <param name="IndexSegmentBytes">The same of the index.</param>
-internal sealed record SegmentedBlob(long DataLength, long IndexLength, int DataSegmentBytes, int IndexSegmentBytes)
+public sealed record SegmentedBlob(long DataLength, long IndexLength, int DataSegmentBytes, int IndexSegmentBytes)
 {
     /// <summary>Bytes of the record.</summary>
-    public const int Size = 4 + 4 + 8 + 8 + 4 + 4;
+    internal const int Size = 4 + 4 + 8 + 8 + 4 + 4;
 
     private const uint Version = 1;
 
@@ -26,9 +26,14 @@ internal sealed record SegmentedBlob(long DataLength, long IndexLength, int Data
     /// <summary>Size of a part's segments in bytes; 0 when the part is one file.</summary>
     public int SegmentBytes(BlobPart part) => part == BlobPart.Data ? DataSegmentBytes : IndexSegmentBytes;
 
+    /// <summary>Number of segments of a part.</summary>
+    public long Segments(BlobPart part) => SegmentBytes(part) is var bytes and > 0
+        ? (Length(part) + bytes - 1) / bytes
+        : 1;
+
     /// <summary>Reads a record.</summary>
     /// <returns>Null when it is none, or another version's.</returns>
-    public static SegmentedBlob? TryParse(ReadOnlySpan<byte> bytes)
+    internal static SegmentedBlob? TryParse(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length != Size || !bytes.StartsWith(Magic)
             || BinaryPrimitives.ReadUInt32LittleEndian(bytes[4..]) != Version)
@@ -47,7 +52,7 @@ internal sealed record SegmentedBlob(long DataLength, long IndexLength, int Data
     }
 
     /// <summary>The record as bytes.</summary>
-    public byte[] ToBytes()
+    internal byte[] ToBytes()
     {
         var bytes = new byte[Size];
         Magic.CopyTo(bytes);

@@ -12,7 +12,7 @@ public readonly record struct BlobRun(long Length, bool IsZero);
 /// upload.</summary>
 /// <remarks>Reads are positional and may run in parallel. Pieces of 4 KiB that are known to be zero are never read.
 /// Keeps at most 16 blocks of 64 KiB and 6.4 MiB of index.</remarks>
-public sealed partial class VerifiedBlob
+public sealed partial class VerifiedBlob : IVerifiedBytes
 {
     private const int EdgesKept = 16;
     private const int RunPagesMax = 16; // 1 GiB of data in one answer

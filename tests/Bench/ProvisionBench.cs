@@ -35,6 +35,7 @@ internal static class ProvisionBench
             ["Registry__Stores__0__AccessKey"] = CephS3.AccessKey,
             ["Registry__Stores__0__SecretKey"] = CephS3.SecretKey,
             ["Registry__Stores__0__CreateBucket"] = "true",
+            ["Registry__Provisioning__DirectReads"] = "true",
         });
         foreach (var name in new[] { "tree.qcow2", "tree-zlib.qcow2", "tree-zstd.qcow2", "scattered.qcow2", "scattered.raw" })
         {
@@ -58,32 +59,51 @@ internal static class ProvisionBench
             CultureInfo.InvariantCulture,
             $"{name}: {allocated} allocated, {stored} stored; from the store {bytes} bytes, {(double)bytes / allocated:F3} of " +
             $"allocated, {(double)bytes / stored:F3} of stored, in {requests} requests (allocated/4 MiB + 20 is {(allocated >> 22) + 20})"));
+        (requests, bytes) = (gate.Requests, gate.BytesReceived);
+        hosts.Provision(0, "--direct");
+        hosts.Compare(0);
+        Console.WriteLine($"  --direct {gate.BytesReceived - bytes} bytes in {gate.Requests - requests} requests");
         var ours = new List<Spent>();
+        var direct = new List<Spent>();
         var whole = new List<Spent>();
         var ranges = new List<Spent>();
-        var four = new List<double>();
+        var (four, fourDirect) = (new List<double>(), new List<double>());
         for (var round = 0; round < rounds; round++)
         {
             ours.Add(hosts.Time(() => hosts.Provision(0)));
             whole.Add(hosts.Time(hosts.DownloadAndConvert));
             ranges.Add(hosts.Time(hosts.ConvertByRanges));
-            var watch = Stopwatch.StartNew();
-            await Task.WhenAll(Enumerable.Range(0, TogetherCount).Select(n => Task.Run(() => hosts.Provision(n))));
-            four.Add(watch.Elapsed.TotalSeconds);
+            direct.Add(hosts.Time(() => hosts.Provision(0, "--direct")));
+            four.Add(await TogetherAsync(n => hosts.Provision(n)));
+            fourDirect.Add(await TogetherAsync(n => hosts.Provision(n, "--direct")));
         }
 
         Print("registry provision", ours, ours);
         Print("download + qemu-img convert", whole, ours);
         Print("qemu-img convert from http", ranges, ours);
-        Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"  {TogetherCount} at once {Median(four):F2} s, {Median(four) / Median(ours.Select(s => s.Wall)):F2} x one"));
+        Print("registry provision --direct", direct, direct);
+        Print("download + qemu-img convert", whole, direct);
+        Print("qemu-img convert from http", ranges, direct);
+        foreach (var (how, together, one) in new[] { ("", four, ours), (" --direct", fourDirect, direct) })
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"  {TogetherCount}{how} at once {Median(together):F2} s, {Median(together) / Median(one.Select(s => s.Wall)):F2} x one"));
+        }
+
         hosts.Thin(0);
         (requests, bytes) = (gate.Requests, gate.BytesReceived);
         var thin = Enumerable.Range(1, 5).Select(n => hosts.Time(() => hosts.Thin(n)).Wall).ToList();
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"  a further --thin disk {Median(thin) * 1000:F0} ms, {gate.BytesReceived - bytes} bytes from the store"));
+    }
+
+    private static async Task<double> TogetherAsync(Action<int> work)
+    {
+        var watch = Stopwatch.StartNew();
+        await Task.WhenAll(Enumerable.Range(0, TogetherCount).Select(n => Task.Run(() => work(n))));
+        return watch.Elapsed.TotalSeconds;
     }
 
     private static void Print(string what, List<Spent> spent, List<Spent> ours) => Console.WriteLine(string.Create(
@@ -130,11 +150,11 @@ internal static class ProvisionBench
             return new Spent(wall, (server.TotalProcessorTime - cpu).TotalSeconds + Child.CpuSeconds() - children);
         }
 
-        public JsonElement Provision(int number)
+        public JsonElement Provision(int number, params string[] options)
         {
             File.Delete(Target(number));
-            return JsonDocument.Parse(Child.Output(
-                program, ["provision", id, "--to", Target(number), "--url", $"{registry.Url}", "--output", "json"])).RootElement;
+            string[] arguments = ["provision", id, "--to", Target(number), "--url", $"{registry.Url}", "--output", "json"];
+            return JsonDocument.Parse(Child.Output(program, [.. arguments, .. options])).RootElement;
         }
 
         public void Thin(int number)

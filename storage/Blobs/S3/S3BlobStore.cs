@@ -7,7 +7,7 @@ namespace Registry.Storage.Blobs.S3;
 /// <summary>Keeps blobs in a bucket, cut into objects; layout in <see cref="BlobLayout"/>.</summary>
 /// <remarks>A blob is there when its record object is, which is written last and removed first. Names hold the
 /// generation and nothing is ever written under a name with other bytes, so every request may be repeated.</remarks>
-public sealed partial class S3BlobStore : IBlobStore, IDisposable
+public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposable
 {
     /// <summary>Bytes of an object of index: small, so that an index under way costs little memory.</summary>
     internal const int IndexSegmentBytes = SegmentPool.ChunkBytes;
@@ -119,6 +119,15 @@ public sealed partial class S3BlobStore : IBlobStore, IDisposable
         var blob = await RecordAsync(key, cancellationToken).ConfigureAwait(false);
         return blob is null ? null : new BlobStat(blob.DataLength, blob.IndexLength);
     }
+
+    /// <inheritdoc/>
+    public async ValueTask<SegmentedBlob> ShapeAsync(BlobKey key, CancellationToken cancellationToken) =>
+        await RecordAsync(key, cancellationToken).ConfigureAwait(false) ?? throw new BlobNotFoundException(key);
+
+    /// <inheritdoc/>
+    public ValueTask<Uri> AddressAsync(BlobKey key, BlobPart part, long number, TimeSpan life) =>
+        _bucket.SignGetAsync(
+            BlobLayout.ObjectPrefix(_options.Prefix, key) + BlobLayout.SegmentName(part, number), (int)life.TotalSeconds);
 
     /// <inheritdoc/>
     /// <remarks>The record goes first: from then on there is no blob.</remarks>

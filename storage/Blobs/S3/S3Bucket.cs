@@ -61,9 +61,12 @@ internal sealed class S3Bucket : IDisposable
             cancellationToken);
 
     /// <summary>Where an object can be read for the next hour. The address holds a signature: not for logs.</summary>
-    public async ValueTask<Uri> SignGetAsync(string name) =>
+    public ValueTask<Uri> SignGetAsync(string name) => SignGetAsync(name, SignedSeconds);
+
+    /// <summary>Where an object can be read for some seconds.</summary>
+    public async ValueTask<Uri> SignGetAsync(string name, int seconds) =>
         new(await _client.PresignedGetObjectAsync(
-            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(SignedSeconds))
+            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(seconds))
             .ConfigureAwait(false));
 
     /// <summary>Writes an object.</summary>

@@ -28,6 +28,8 @@ internal static class MatrixCalls
         ["/registry.v1.Provisioning/ReadDisk"] = t => FirstAsync(
             t.Provisioning.ReadDisk(
                 new ReadDiskRequest { ImageId = t.Id }, t.Headers, cancellationToken: RegistryApp.Stop)),
+        ["/registry.v1.Provisioning/GetSource"] = async t => await t.Provisioning.GetSourceAsync(
+            new GetSourceRequest { ImageId = t.Id }, t.Headers, cancellationToken: RegistryApp.Stop),
         ["/registry.v1.Provisioning/GetChanges"] = t => FirstAsync(
             t.Provisioning.GetChanges(
                 new GetChangesRequest { ImageId = t.Id, SinceImageId = t.Id }, t.Headers,
