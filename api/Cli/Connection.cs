@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using Grpc.Core;
 using Grpc.Net.Client;
+using Grpc.Net.Client.Configuration;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -42,6 +43,34 @@ internal static class ConnectionOptions
 /// <summary>A connection to a registry: the HTTP address tells where gRPC is.</summary>
 internal sealed class Connection : IDisposable
 {
+    // What only asks may be asked again: a registry, or its database, that a crowd keeps busy answers a moment later.
+    private static readonly ServiceConfig Patient = new()
+    {
+        MethodConfigs =
+        {
+            new MethodConfig
+            {
+                Names =
+                {
+                    new MethodName { Service = "registry.v1.Images", Method = "Get" },
+                    new MethodName { Service = "registry.v1.Images", Method = "List" },
+                    new MethodName { Service = "registry.v1.Provisioning", Method = "GetMap" },
+                    new MethodName { Service = "registry.v1.Provisioning", Method = "GetSource" },
+                    new MethodName { Service = "registry.v1.Jobs", Method = "Get" },
+                    new MethodName { Service = "registry.v1.Jobs", Method = "List" },
+                },
+                RetryPolicy = new RetryPolicy
+                {
+                    MaxAttempts = 5,
+                    InitialBackoff = TimeSpan.FromMilliseconds(500),
+                    MaxBackoff = TimeSpan.FromSeconds(5),
+                    BackoffMultiplier = 2,
+                    RetryableStatusCodes = { StatusCode.Unavailable },
+                },
+            },
+        },
+    };
+
     private readonly GrpcChannel _channel;
 
     private Connection(GrpcChannel channel, Metadata headers)
@@ -86,7 +115,8 @@ internal sealed class Connection : IDisposable
                 headers.Add("x-auth-token", token);
             }
 
-            return new Connection(GrpcChannel.ForAddress(grpc), headers);
+            return new Connection(
+                GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
         }
         catch (HttpRequestException e)
         {

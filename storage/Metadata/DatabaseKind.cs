@@ -18,9 +18,14 @@ public enum DatabaseKind
 /// <summary>The few places where the two databases differ.</summary>
 internal static class DatabaseDialect
 {
-    private const int ConnectSeconds = 3;
+    private const int ConnectSeconds = 5;
     private const int StatementSeconds = 4;
     private const int PreparedStatements = 100;
+
+    // A server takes 100 connections unless told otherwise, and several replicas share them; to make one costs as much as
+    // dozens of our statements, so a crowd waits for one rather than makes more.
+    private static readonly int ConnectionsMax = Math.Clamp(4 * Environment.ProcessorCount, 16, 100);
+    private const int ConnectionsMin = 4;
 
     // SQLite's codes: https://sqlite.org/rescode.html
     private const int SqliteConstraintPrimaryKey = 1555;
@@ -45,7 +50,7 @@ internal static class DatabaseDialect
     }
 
     // What the operator set stays. A database that is cut off costs a statement its own time-out, that of the connection on
-    // which it is called off, and 2 s more: 9 s, and a request is to be answered within 15. The statements are few and
+    // which it is called off, and 2 s more: 11 s, and a request is to be answered within 15. The statements are few and
     // always the same, so the server plans each once a connection; nothing is ever set on a connection that the next
     // user of it had to be spared.
     private static string Settled(string connectionString)
@@ -55,6 +60,12 @@ internal static class DatabaseDialect
         var settings = new NpgsqlConnectionStringBuilder(connectionString);
         settings.Timeout = said.Contains("Timeout") ? settings.Timeout : ConnectSeconds;
         settings.CommandTimeout = said.Contains("CommandTimeout") ? settings.CommandTimeout : StatementSeconds;
+        settings.MaxPoolSize = said.Contains("MaximumPoolSize") || said.Contains("MaxPoolSize")
+            ? settings.MaxPoolSize
+            : ConnectionsMax;
+        settings.MinPoolSize = said.Contains("MinimumPoolSize") || said.Contains("MinPoolSize")
+            ? settings.MinPoolSize
+            : Math.Min(ConnectionsMin, settings.MaxPoolSize);
         settings.MaxAutoPrepare = said.Contains("MaxAutoPrepare") ? settings.MaxAutoPrepare : PreparedStatements;
         settings.NoResetOnClose = !said.Contains("NoResetOnClose") || settings.NoResetOnClose;
 
