@@ -63,8 +63,9 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
                 $"the disk wanted ({size} bytes) is smaller than the image's ({_disk.VirtualSize} bytes).");
         }
 
+        using var share = await _shares.JoinAsync(cancellationToken);
         var messages = DiskMessages.ReadAsync(
-            _disk, size, request, _shares, int.MaxValue, () => _blob.BytesRead, cancellationToken);
+            _disk, size, request, share, int.MaxValue, () => _blob.BytesRead, cancellationToken);
         await foreach (var message in messages)
         {
             yield return message;

@@ -15,14 +15,14 @@ internal static class DiskMessages
     /// <param name="disk">The disk.</param>
     /// <param name="size">Bytes of the disk to make.</param>
     /// <param name="request">What is asked for.</param>
-    /// <param name="shares">Of the memory there is for reading.</param>
+    /// <param name="share">Of the memory there is for reading.</param>
     /// <param name="bytesMax">Most bytes of content in one message.</param>
     /// <param name="bytesRead">Tells how much was read from the store.</param>
     /// <param name="cancellationToken">Cancels the reading.</param>
     /// <returns>Messages; the content of one is gone when the next is asked for.</returns>
     /// <exception cref="Registry.Storage.Domain.RegistryException">BadRequest: the part is not in the disk.</exception>
     public static async IAsyncEnumerable<DiskResponse> ReadAsync(
-        DiskImage disk, long size, ReadDiskRequest request, ReadShares shares, int bytesMax, Func<long> bytesRead,
+        DiskImage disk, long size, ReadDiskRequest request, ReadShares.Share share, int bytesMax, Func<long> bytesRead,
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var plan = await DiskSteps.PlanAsync(disk, request.Start, request.Length, cancellationToken);
@@ -40,8 +40,7 @@ internal static class DiskMessages
         var (from, sent) = (request.Start, 0L);
         foreach (var end in plan.Ends)
         {
-            // For a step, so that who came first makes room for who came since.
-            using var share = await shares.JoinAsync(cancellationToken);
+            share.Renew();
             var step = share.Options with { Start = from, Length = end - from };
             await foreach (var piece in DiskReader.ReadAsync(disk, step, cancellationToken))
             {

@@ -52,11 +52,12 @@ internal sealed class ProvisioningGrpc(
         using var span = RegistryMetrics.Traces.StartActivity("provision");
         span?.SetTag("image.id", request.ImageId);
         var cancellation = context.CancellationToken;
+        using var share = await shares.JoinAsync(cancellation);
         await using var stored = await disks.OpenAsync(
             Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
         var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
         var messages = DiskMessages.ReadAsync(
-            stored.Disk, size, request, shares, DataMessages.BytesMax, () => stored.Blob.BytesRead, cancellation);
+            stored.Disk, size, request, share, DataMessages.BytesMax, () => stored.Blob.BytesRead, cancellation);
         await foreach (var message in messages)
         {
             if (message.End is { } end)

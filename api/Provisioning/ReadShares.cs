@@ -16,7 +16,7 @@ internal sealed class ReadShares : IDisposable
 
     // The least share as it is read, as it waits for its turn and as it is sent, and the buffers of a connection are 0.6 MiB;
     // as much is left to the rest of the process, and the collector wants room to work in.
-    private const int ReaderBytes = 4 << 20;
+    private const int ReaderBytes = 8 << 20;
     private const int ReadersMin = 8;
     private const int ReadersMax = 8192;
 
@@ -32,21 +32,25 @@ internal sealed class ReadShares : IDisposable
     public ReadShares(long availableBytes) =>
         _places = new SemaphoreSlim((int)Math.Clamp(availableBytes / ReaderBytes, ReadersMin, ReadersMax));
 
-    /// <summary>Joins the readers, as soon as there is a place. Dispose the share when the disk, or a step of it, has been
-    /// read, and hold no other one meanwhile.</summary>
+    /// <summary>Joins the readers, as soon as there is a place. Join before the disk is opened, for an open disk keeps parts
+    /// of its index; dispose the share when it has been read, and hold no other one meanwhile.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
     public async ValueTask<Share> JoinAsync(CancellationToken cancellationToken, int most = TogetherBytes)
     {
         await _places.WaitAsync(cancellationToken);
-        int bytes;
+        return new Share(this, most);
+    }
+
+    private int Exchange(int bytes, int most)
+    {
         lock (_lock)
         {
+            _left += bytes;
             bytes = Sizes.FirstOrDefault(size => size <= Math.Min(_left / 2, most), ShortestRead);
             _left -= bytes;
+            return bytes;
         }
-
-        return new Share(this, bytes);
     }
 
     /// <inheritdoc/>
@@ -56,22 +60,31 @@ internal sealed class ReadShares : IDisposable
     internal sealed class Share : IDisposable
     {
         private readonly ReadShares _shares;
-        private readonly int _bytes;
+        private readonly int _most;
+        private int _bytes;
         private bool _isLeft;
 
-        internal Share(ReadShares shares, int bytes)
+        internal Share(ReadShares shares, int most)
         {
-            (_shares, _bytes) = (shares, bytes);
-            var parallelism = Math.Clamp(bytes / ShortestRead, 1, ParallelismMax);
-            Options = DiskReadOptions.Default with
-            {
-                MaxRangeBytes = Math.Clamp(bytes / parallelism, ShortestRead, LongestRead),
-                Parallelism = parallelism,
-            };
+            (_shares, _most) = (shares, most);
+            Renew();
         }
 
         /// <summary>How its disk is to be read.</summary>
-        public DiskReadOptions Options { get; }
+        public DiskReadOptions Options { get; private set; } = DiskReadOptions.Default;
+
+        /// <summary>Exchanges the share for one of the size that is right now: between the steps of a disk, so that who
+        /// came first makes room for who came since.</summary>
+        public void Renew()
+        {
+            _bytes = _shares.Exchange(_bytes, _most);
+            var parallelism = Math.Clamp(_bytes / ShortestRead, 1, ParallelismMax);
+            Options = DiskReadOptions.Default with
+            {
+                MaxRangeBytes = Math.Clamp(_bytes / parallelism, ShortestRead, LongestRead),
+                Parallelism = parallelism,
+            };
+        }
 
         /// <inheritdoc/>
         public void Dispose()
