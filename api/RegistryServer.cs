@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
@@ -148,9 +149,15 @@ public static class RegistryServer
                     : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
                 RecordsEvents = options.Events.IsWanted,
             },
-            new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
+            options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
         services.AddSingleton<StoreOpener>();
         AddCallers(services, options.Auth);
+        if (options.Quota.UseKeystoneLimits)
+        {
+            services.TryAddSingleton<KeystoneClient>();
+            services.AddSingleton<IProjectLimits, KeystoneLimits>();
+        }
+
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();

@@ -12,8 +12,11 @@ public static class StorageServices
 {
     /// <summary>Adds the metadata side: contexts (pooled, through <see cref="IDbContextFactory{TContext}"/>), the
     /// migrator, the editor, the ledgers, the job queue, the reaper and the scrub. Blob stores are the configuration's business.</summary>
+    /// <param name="services">The container; with an <see cref="IProjectLimits"/> where there are further limits.</param>
+    /// <param name="database">The database.</param>
+    /// <param name="bytesPerProject">Most bytes that a project keeps; null for no limit.</param>
     public static IServiceCollection AddRegistryStorage(
-        this IServiceCollection services, DatabaseOptions database, StorageQuota quota)
+        this IServiceCollection services, DatabaseOptions database, long? bytesPerProject)
     {
         services.TryAddSingleton(TimeProvider.System);
         services.AddPooledDbContextFactory<RegistryDb>((provider, builder) =>
@@ -24,7 +27,8 @@ public static class StorageServices
                 builder.AddInterceptors(new EventRecorder(provider.GetRequiredService<TimeProvider>()));
             }
         });
-        services.AddSingleton(quota);
+        services.AddSingleton(
+            provider => new StorageQuota(bytesPerProject, provider.GetService<IProjectLimits>()));
         services.AddSingleton<DatabaseMigrator>();
         services.AddSingleton<ImageEditor>();
         services.AddSingleton<MetadefEditor>();
