@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging.Console;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
@@ -17,6 +18,7 @@ using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Jobs;
 using Registry.Api.Locations;
+using Registry.Api.Logs;
 using Registry.Api.Members;
 using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
@@ -96,6 +98,8 @@ public static class RegistryServer
                 console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
                 console.IncludeScopes = true;
             });
+            logging.AddConsoleFormatter<LineFormatter, ConsoleFormatterOptions>();
+            logging.AddConsole(console => console.FormatterName = LineFormatter.FormatterName);
         }
         else
         {
