@@ -151,7 +151,7 @@ public static class RegistryServer
                 ConnectionString = options.Database.ConnectionString.Length > 0
                     ? options.Database.ConnectionString
                     : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
-                RecordsEvents = options.Events.IsWanted,
+                Events = options.Events.IsWanted ? Selection(options) : null,
             },
             options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
         services.AddSingleton<StoreOpener>();
@@ -172,6 +172,7 @@ public static class RegistryServer
         services.AddSingleton<UploadSlots>();
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
+        services.AddSingleton<ImageSends>();
         services.AddSingleton<StoredDisks>();
         services.AddSingleton<DirectReads>();
         services.AddSingleton(_ => new ReadShares(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
@@ -199,6 +200,12 @@ public static class RegistryServer
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
     }
+
+    private static EventSelection Selection(RegistryOptions options) => new(options.Events.DisabledWords)
+    {
+        TaskType = job => job.Kind == ImportOrder.Kind ? TaskJson.Type(job) : null,
+        TasksKept = options.Jobs.Keep,
+    };
 
     private static void AddImports(IServiceCollection services)
     {

@@ -22,9 +22,9 @@ public static class StorageServices
         services.AddPooledDbContextFactory<RegistryDb>((provider, builder) =>
         {
             DatabaseDialect.Use(builder, database);
-            if (database.RecordsEvents)
+            if (database.Events is { } events)
             {
-                builder.AddInterceptors(new EventRecorder(provider.GetRequiredService<TimeProvider>()));
+                builder.AddInterceptors(new EventRecorder(events, provider.GetRequiredService<TimeProvider>()));
             }
         });
         services.AddSingleton(
@@ -41,7 +41,9 @@ public static class StorageServices
         services.AddSingleton<ImportLedger>();
         services.AddSingleton<LocationHealth>();
         services.AddSingleton<EventOutbox>();
-        services.AddSingleton<JobQueue>();
+        services.AddSingleton(provider => new JobQueue(
+            provider.GetRequiredService<IDbContextFactory<RegistryDb>>(), provider.GetRequiredService<TimeProvider>(),
+            database.Events));
         return services;
     }
 }
