@@ -108,7 +108,7 @@ internal sealed partial class KeystoneLimits : IProjectLimits
             : throw Unusable($"the image service is in {regions.Count} regions; Registry:Quota:Region says which one");
     }
 
-    private static IEnumerable<JsonElement> Items(JsonElement answer, string list) =>
+    private static JsonElement.ArrayEnumerator Items(JsonElement answer, string list) =>
         answer.TryGetProperty(list, out var items) && items.ValueKind == JsonValueKind.Array
             ? items.EnumerateArray()
             : throw Unusable($"its answer has no {list}");
