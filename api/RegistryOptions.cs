@@ -13,6 +13,7 @@ using Registry.Api.Policy;
 using Registry.Api.Provisioning;
 using Registry.Api.Schemas;
 using Registry.Api.Stores;
+using Registry.Api.Usage;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api;
@@ -47,6 +48,9 @@ public sealed record RegistryOptions
 
     /// <summary>Caps on what callers may ask for.</summary>
     public LimitsSection Limits { get; init; } = new();
+
+    /// <summary>Limits that Keystone sets.</summary>
+    public QuotaSection Quota { get; init; } = new();
 
     /// <summary>Timing of uploads and of the reaper.</summary>
     public UploadsSection Uploads { get; init; } = new();
@@ -140,6 +144,7 @@ public sealed record RegistryOptions
             "an nbd:// URL");
         PropertyProtections.Validate();
         Limits.Validate();
+        Quota.Validate(Auth);
         Uploads.Validate();
         Cors.Validate();
         Events.Validate();

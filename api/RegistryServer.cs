@@ -2,6 +2,8 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging.Console;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
@@ -16,6 +18,7 @@ using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Jobs;
 using Registry.Api.Locations;
+using Registry.Api.Logs;
 using Registry.Api.Members;
 using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
@@ -95,6 +98,8 @@ public static class RegistryServer
                 console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
                 console.IncludeScopes = true;
             });
+            logging.AddConsoleFormatter<LineFormatter, ConsoleFormatterOptions>();
+            logging.AddConsole(console => console.FormatterName = LineFormatter.FormatterName);
         }
         else
         {
@@ -146,11 +151,17 @@ public static class RegistryServer
                 ConnectionString = options.Database.ConnectionString.Length > 0
                     ? options.Database.ConnectionString
                     : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
-                RecordsEvents = options.Events.IsWanted,
+                Events = options.Events.IsWanted ? Selection(options) : null,
             },
-            new StorageQuota(options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null));
+            options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
         services.AddSingleton<StoreOpener>();
         AddCallers(services, options.Auth);
+        if (options.Quota.UseKeystoneLimits)
+        {
+            services.TryAddSingleton<KeystoneClient>();
+            services.AddSingleton<IProjectLimits, KeystoneLimits>();
+        }
+
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
@@ -161,6 +172,7 @@ public static class RegistryServer
         services.AddSingleton<UploadSlots>();
         services.AddSingleton<ImageUploads>();
         services.AddSingleton<ImageDownloads>();
+        services.AddSingleton<ImageSends>();
         services.AddSingleton<StoredDisks>();
         services.AddSingleton<DirectReads>();
         services.AddSingleton(_ => new ReadShares(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
@@ -188,6 +200,12 @@ public static class RegistryServer
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
     }
+
+    private static EventSelection Selection(RegistryOptions options) => new(options.Events.DisabledWords)
+    {
+        TaskType = job => job.Kind == ImportOrder.Kind ? TaskJson.Type(job) : null,
+        TasksKept = options.Jobs.Keep,
+    };
 
     private static void AddImports(IServiceCollection services)
     {

@@ -12,19 +12,23 @@ public static class StorageServices
 {
     /// <summary>Adds the metadata side: contexts (pooled, through <see cref="IDbContextFactory{TContext}"/>), the
     /// migrator, the editor, the ledgers, the job queue, the reaper and the scrub. Blob stores are the configuration's business.</summary>
+    /// <param name="services">The container; with an <see cref="IProjectLimits"/> where there are further limits.</param>
+    /// <param name="database">The database.</param>
+    /// <param name="bytesPerProject">Most bytes that a project keeps; null for no limit.</param>
     public static IServiceCollection AddRegistryStorage(
-        this IServiceCollection services, DatabaseOptions database, StorageQuota quota)
+        this IServiceCollection services, DatabaseOptions database, long? bytesPerProject)
     {
         services.TryAddSingleton(TimeProvider.System);
         services.AddPooledDbContextFactory<RegistryDb>((provider, builder) =>
         {
             DatabaseDialect.Use(builder, database);
-            if (database.RecordsEvents)
+            if (database.Events is { } events)
             {
-                builder.AddInterceptors(new EventRecorder(provider.GetRequiredService<TimeProvider>()));
+                builder.AddInterceptors(new EventRecorder(events, provider.GetRequiredService<TimeProvider>()));
             }
         });
-        services.AddSingleton(quota);
+        services.AddSingleton(
+            provider => new StorageQuota(bytesPerProject, provider.GetService<IProjectLimits>()));
         services.AddSingleton<DatabaseMigrator>();
         services.AddSingleton<ImageEditor>();
         services.AddSingleton<MetadefEditor>();
@@ -37,7 +41,9 @@ public static class StorageServices
         services.AddSingleton<ImportLedger>();
         services.AddSingleton<LocationHealth>();
         services.AddSingleton<EventOutbox>();
-        services.AddSingleton<JobQueue>();
+        services.AddSingleton(provider => new JobQueue(
+            provider.GetRequiredService<IDbContextFactory<RegistryDb>>(), provider.GetRequiredService<TimeProvider>(),
+            database.Events));
         return services;
     }
 }

@@ -6,7 +6,7 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.Auth;
 
-/// <summary>Asks Keystone (API v3) who a token belongs to, as a service user.</summary>
+/// <summary>Asks Keystone (API v3) who a token belongs to, and what else it knows, as a service user.</summary>
 internal sealed class KeystoneClient : IDisposable
 {
     private static readonly string[] PasswordMethod = ["password"];
@@ -16,14 +16,17 @@ internal sealed class KeystoneClient : IDisposable
     private readonly HttpClient _http;
     private readonly KeystoneSection _options;
     private readonly TimeProvider _clock;
-    private readonly SemaphoreSlim _signingIn = new(1, 1);
-    private volatile ServiceToken? _own;
+    private readonly OwnToken _inProject;
+    private readonly OwnToken _onSystem;
 
     /// <summary>Makes a client.</summary>
     public KeystoneClient(IOptions<RegistryOptions> options, TimeProvider clock)
     {
         _options = options.Value.Auth.Keystone;
         _clock = clock;
+        _inProject = new OwnToken(stop => SignInAsync(
+            new { project = new { name = _options.Project, domain = new { name = _options.ProjectDomain } } }, stop));
+        _onSystem = new OwnToken(stop => SignInAsync(new { system = new { all = true } }, stop));
         _http = new HttpClient(new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
@@ -47,30 +50,28 @@ internal sealed class KeystoneClient : IDisposable
     {
         try
         {
-            var own = await OwnTokenAsync(cancellationToken);
-            var response = await AskAsync(own, token, cancellationToken);
-            if (response.StatusCode == HttpStatusCode.Unauthorized)
-            {
-                // It is our own token that is not good any more: a new one, once.
-                response.Dispose();
-                Interlocked.CompareExchange(ref _own, null, own);
-                response = await AskAsync(await OwnTokenAsync(cancellationToken), token, cancellationToken);
-            }
+            return await AskAsync(_inProject, "auth/tokens?nocatalog", token, cancellationToken) is { } answer
+                ? KeystoneToken.Read(answer)
+                : null;
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException
+            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            throw Unavailable(e.Message, e);
+        }
+    }
 
-            using (response)
-            {
-                if (response.StatusCode == HttpStatusCode.NotFound)
-                {
-                    return null;
-                }
-
-                if (!response.IsSuccessStatusCode)
-                {
-                    throw Unavailable($"it answers {(int)response.StatusCode}", null);
-                }
-
-                return KeystoneToken.Read(await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken));
-            }
+    /// <summary>Reads something, with the service user's role on the system.</summary>
+    /// <param name="path">What, below /v3/.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">IdentityUnavailable: Keystone does not answer, or not to this
+    /// service.</exception>
+    public async Task<JsonElement> ReadAsync(string path, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await AskAsync(_onSystem, path, subject: null, cancellationToken)
+                ?? throw Unavailable($"it has no {path}", null);
         }
         catch (Exception e) when (e is HttpRequestException or JsonException
             || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
@@ -83,55 +84,72 @@ internal sealed class KeystoneClient : IDisposable
     public void Dispose()
     {
         _http.Dispose();
-        _signingIn.Dispose();
+        _inProject.Dispose();
+        _onSystem.Dispose();
     }
 
-    private Task<HttpResponseMessage> AskAsync(
-        ServiceToken own, string token, CancellationToken cancellationToken)
-    {
-        var request = new HttpRequestMessage(HttpMethod.Get, "auth/tokens?nocatalog");
-        request.Headers.TryAddWithoutValidation("X-Auth-Token", own.Id);
-        request.Headers.TryAddWithoutValidation("X-Subject-Token", token);
-        return _http.SendAsync(request, cancellationToken);
-    }
+    /// <summary>The refusal of whoever needs Keystone.</summary>
+    /// <param name="why">What is wrong with it, for the log.</param>
+    /// <param name="inner">What lies behind.</param>
+    internal static RegistryException Unavailable(string why, Exception? inner) => new(
+        ErrorCode.IdentityUnavailable,
+        "The identity service does not answer.",
+        inner: inner ?? new IOException($"Keystone: {why}"));
 
-    private async Task<ServiceToken> OwnTokenAsync(CancellationToken cancellationToken)
+    // Null for what is not there.
+    private async Task<JsonElement?> AskAsync(
+        OwnToken own, string path, string? subject, CancellationToken cancellationToken)
     {
-        if (_own is { } ready && ready.ExpiresAt - RenewBefore > _clock.GetUtcNow())
+        var token = await own.FindAsync(_clock, cancellationToken);
+        var response = await SendAsync(token, path, subject, cancellationToken);
+        if (response.StatusCode == HttpStatusCode.Unauthorized)
         {
-            return ready;
+            // It is our own token that is not good any more: a new one, once.
+            response.Dispose();
+            own.Forget(token);
+            response = await SendAsync(await own.FindAsync(_clock, cancellationToken), path, subject, cancellationToken);
         }
 
-        await _signingIn.WaitAsync(cancellationToken);
-        try
+        using (response)
         {
-            if (_own is { } other && other.ExpiresAt - RenewBefore > _clock.GetUtcNow())
+            if (response.StatusCode == HttpStatusCode.NotFound)
             {
-                return other;
+                return null;
             }
 
-            return _own = await SignInTwiceAsync(cancellationToken);
+            return response.IsSuccessStatusCode
+                ? await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken)
+                : throw Unavailable($"it answers {(int)response.StatusCode}", null);
         }
-        finally
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(
+        ServiceToken own, string path, string? subject, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        request.Headers.TryAddWithoutValidation("X-Auth-Token", own.Id);
+        if (subject is not null)
         {
-            _signingIn.Release();
+            request.Headers.TryAddWithoutValidation("X-Subject-Token", subject);
         }
+
+        return await _http.SendAsync(request, cancellationToken);
     }
 
     // A connection that was kept may have been closed by the other side meanwhile; a POST is not sent again by itself.
-    private async Task<ServiceToken> SignInTwiceAsync(CancellationToken cancellationToken)
+    private async Task<ServiceToken> SignInAsync(object scope, CancellationToken cancellationToken)
     {
         try
         {
-            return await SignInAsync(cancellationToken);
+            return await SignInOnceAsync(scope, cancellationToken);
         }
         catch (HttpRequestException)
         {
-            return await SignInAsync(cancellationToken);
+            return await SignInOnceAsync(scope, cancellationToken);
         }
     }
 
-    private async Task<ServiceToken> SignInAsync(CancellationToken cancellationToken)
+    private async Task<ServiceToken> SignInOnceAsync(object scope, CancellationToken cancellationToken)
     {
         using var content = JsonContent.Create(new
         {
@@ -150,10 +168,7 @@ internal sealed class KeystoneClient : IDisposable
                         },
                     },
                 },
-                scope = new
-                {
-                    project = new { name = _options.Project, domain = new { name = _options.ProjectDomain } },
-                },
+                scope,
             },
         });
 
@@ -162,17 +177,44 @@ internal sealed class KeystoneClient : IDisposable
         using var response = await _http.PostAsync("auth/tokens", content, cancellationToken);
         if (!response.IsSuccessStatusCode)
         {
-            throw Unavailable($"it refuses the service user ({(int)response.StatusCode})", null);
+            throw Unavailable(
+                $"it refuses the service user ({(int)response.StatusCode}) the scope {JsonSerializer.Serialize(scope)}", null);
         }
 
         var token = KeystoneToken.Read(await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken));
         return new ServiceToken(response.Headers.GetValues("X-Subject-Token").Single(), token.ExpiresAt);
     }
 
-    private static RegistryException Unavailable(string why, Exception? inner) => new(
-        ErrorCode.IdentityUnavailable,
-        "The identity service does not answer.",
-        inner: inner ?? new IOException($"Keystone: {why}"));
-
     private sealed record ServiceToken(string Id, DateTimeOffset ExpiresAt);
+
+    /// <summary>The service user's token for one scope, renewed in time; one asks, the others wait.</summary>
+    private sealed class OwnToken(Func<CancellationToken, Task<ServiceToken>> signIn) : IDisposable
+    {
+        private readonly SemaphoreSlim _signingIn = new(1, 1);
+        private volatile ServiceToken? _token;
+
+        public async Task<ServiceToken> FindAsync(TimeProvider clock, CancellationToken cancellationToken)
+        {
+            if (_token is { } ready && ready.ExpiresAt - RenewBefore > clock.GetUtcNow())
+            {
+                return ready;
+            }
+
+            await _signingIn.WaitAsync(cancellationToken);
+            try
+            {
+                return _token is { } other && other.ExpiresAt - RenewBefore > clock.GetUtcNow()
+                    ? other
+                    : _token = await signIn(cancellationToken);
+            }
+            finally
+            {
+                _signingIn.Release();
+            }
+        }
+
+        public void Forget(ServiceToken token) => Interlocked.CompareExchange(ref _token, null, token);
+
+        public void Dispose() => _signingIn.Dispose();
+    }
 }

@@ -1,3 +1,5 @@
+using Registry.Storage.Metadata;
+
 namespace Registry.Api.Events;
 
 /// <summary>Registry:Events: who hears of what happens to images.</summary>
@@ -14,6 +16,11 @@ public sealed record EventsSection
 
     /// <summary>What events name as their source; several registries that post to one receiver differ in it.</summary>
     public string Source { get; init; } = "/registry";
+
+    /// <summary>What nobody is told of, as Glance's disabled_notifications: types of events, or what they begin with
+    /// (<c>image.member</c>, <c>metadef_tag</c>), separated by commas. Each download is a write to the database where
+    /// downloads are told of.</summary>
+    public string Disabled { get; init; } = "image.send";
 
     /// <summary>How often to look for events.</summary>
     public TimeSpan Poll { get; init; } = TimeSpan.FromSeconds(1);
@@ -33,6 +40,9 @@ public sealed record EventsSection
     /// <summary>Whether there is anybody to tell.</summary>
     internal bool IsWanted => Webhook.Length > 0;
 
+    /// <summary>The words of <see cref="Disabled"/>.</summary>
+    internal IReadOnlyList<string> DisabledWords => Outbound.OutboundSection.Split(Disabled);
+
     /// <summary>Says everything but the secret.</summary>
     public override string ToString() => Webhook;
 
@@ -50,6 +60,12 @@ public sealed record EventsSection
             "a URI or a path");
         RegistryOptions.Require(
             Secret.Length == 0 || SecretFile.Length == 0, $"{key}:Secret", "set beside SecretFile", "set in one way");
+        foreach (var word in DisabledWords)
+        {
+            RegistryOptions.Require(
+                EventSelection.IsKnown(word), $"{key}:Disabled", word, "types of events such as image.send, or groups such as task");
+        }
+
         RegistryOptions.Require(Poll > TimeSpan.Zero, $"{key}:Poll", $"{Poll}", "more than 0");
         RegistryOptions.Require(
             Timeout > TimeSpan.Zero && Timeout <= TimeSpan.FromMinutes(5), $"{key}:Timeout", $"{Timeout}",

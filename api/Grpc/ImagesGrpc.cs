@@ -2,6 +2,7 @@ using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Events;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Policy;
@@ -14,8 +15,8 @@ namespace Registry.Api.Grpc;
 
 /// <summary>registry.v1.Images, on the same core as the HTTP routes.</summary>
 internal sealed class ImagesGrpc(
-    ImageCommands commands, ImageUploads uploads, ImageDownloads downloads, PropertyProtections protections,
-    IOptions<RegistryOptions> options)
+    ImageCommands commands, ImageUploads uploads, ImageDownloads downloads, ImageSends sends,
+    PropertyProtections protections, IOptions<RegistryOptions> options)
     : Protos.V1.Images.ImagesBase
 {
     /// <inheritdoc/>
@@ -104,12 +105,15 @@ internal sealed class ImagesGrpc(
                 ErrorCode.RangeNotSatisfiable, $"The range is outside the image's {blob.Length} bytes.");
         }
 
-        await SendAsync(blob, request.Offset, request.Offset + length, responseStream, context.CancellationToken);
+        await using var send = sends.Begin(
+            CallerOf(context), image, length, context.GetHttpContext().Connection.RemoteIpAddress);
+        await SendAsync(
+            blob, request.Offset, request.Offset + length, responseStream, send, context.CancellationToken);
     }
 
     private async Task SendAsync(
         Stores.StoredBlob blob, long offset, long end, IServerStreamWriter<DownloadResponse> responses,
-        CancellationToken cancellationToken)
+        ImageSends.ImageSend? send, CancellationToken cancellationToken)
     {
         while (offset < end)
         {
@@ -125,6 +129,7 @@ internal sealed class ImagesGrpc(
                     blob, offset, length, (bytes, token) => SendAsync(responses, bytes, token), cancellationToken);
             }
 
+            send?.Add(length);
             offset += length;
         }
     }

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Events;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.ImageData;
@@ -47,7 +48,7 @@ internal static class ImageDataEndpoints
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    private static async Task DownloadAsync(HttpContext context, string id, ImageDownloads downloads)
+    private static async Task DownloadAsync(HttpContext context, string id, ImageDownloads downloads, ImageSends sends)
     {
         var (image, blob) = await downloads.OpenAsync(Caller.Of(context), id, context.RequestAborted);
         if (blob is null)
@@ -61,9 +62,11 @@ internal static class ImageDataEndpoints
         range.WriteHeaders(context.Response);
         context.Response.Headers.ContentMD5 = image.Checksum;
         var body = context.Response.Body;
+        await using var send = sends.Begin(
+            Caller.Of(context), image, range.Length, context.Connection.RemoteIpAddress);
         await downloads.CopyAsync(
             blob, range.Offset, range.Length,
-            body.WriteAsync, context.RequestAborted);
+            send is null ? body.WriteAsync : send.Counting(body.WriteAsync), context.RequestAborted);
     }
 
     private static long? StatedLength(HttpRequest request)

@@ -168,7 +168,7 @@ internal sealed partial class JobRunner(
 
         var refusal = Refusals.From(cause);
         var mayPass = refusal is null || refusal.Code is ErrorCode.StoreUnavailable or ErrorCode.DatabaseUnavailable
-            or ErrorCode.Busy or ErrorCode.StoreFull;
+            or ErrorCode.IdentityUnavailable or ErrorCode.Busy or ErrorCode.StoreFull;
         if (refusal is null)
         {
             Log.Failed(logger, job.Kind, job.Id, job.Attempt, cause);

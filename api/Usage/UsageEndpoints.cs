@@ -7,8 +7,8 @@ using Registry.Storage.Metadata;
 namespace Registry.Api.Usage;
 
 /// <summary>GET /v2/info/usage: what the caller's project uses, and may use (spec/glance-v2.md, 2 and 8).</summary>
-/// <remarks>As in Glance there is nothing to tell while nothing is limited. Sizes are in MiB, begun ones counted; -1 is no
-/// limit.</remarks>
+/// <remarks>As in Glance there is nothing to tell while nothing is limited. Sizes are in MiB, full ones only; -1 is no
+/// limit. Keystone's limits are told where it sets them.</remarks>
 internal static class UsageEndpoints
 {
     private const long Mebibyte = 1 << 20;
@@ -19,36 +19,49 @@ internal static class UsageEndpoints
         v2.MapGet("/info/usage", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
 
     private static async Task ShowAsync(
-        HttpContext context, IDbContextFactory<RegistryDb> databases, IOptions<RegistryOptions> options)
+        HttpContext context,
+        IDbContextFactory<RegistryDb> databases,
+        StorageQuota quota,
+        IOptions<RegistryOptions> options)
     {
-        var bytesMax = options.Value.Limits.ProjectBytes;
-        var uploadsMax = options.Value.UploadsPerProject;
+        var project = Caller.Of(context).ProjectId;
+        var limits = await quota.AskAsync(project, context.RequestAborted) ?? Configured(project, options.Value);
         ProjectUsage? usage = null;
-        if (Caller.Of(context).ProjectId is { } project && (bytesMax > 0 || uploadsMax is not null))
+        if (limits is not null)
         {
             await using var db = await databases.CreateDbContextAsync(context.RequestAborted);
-            usage = await ProjectUsage.MeasureAsync(db, project, context.RequestAborted);
+            usage = await ProjectUsage.MeasureAsync(db, limits.ProjectId, context.RequestAborted);
         }
 
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartObject("usage"u8);
-        if (usage is not null)
+        if (limits is not null && usage is not null)
         {
-            // What is stored and what is staged share one limit.
-            var sizeMax = bytesMax > 0 ? bytesMax / Mebibyte : Unlimited;
-            Write(json, "image_size_total", Mebibytes(usage.StoredBytes), sizeMax);
-            Write(json, "image_stage_total", Mebibytes(usage.StagedBytes), sizeMax);
-            Write(json, "image_count_total", usage.Images, Unlimited);
-            Write(json, "image_count_uploading", usage.Uploading, uploadsMax ?? Unlimited);
+            Write(json, "image_size_total", usage.StoredBytes / Mebibyte, limits.StoredMebibytes);
+            Write(json, "image_stage_total", usage.StagedBytes / Mebibyte, limits.StagedMebibytes);
+            Write(json, "image_count_total", usage.Images, limits.Images);
+            Write(json, "image_count_uploading", usage.Uploading, limits.Uploading);
         }
 
         json.WriteEndObject();
         json.WriteEndObject();
     }
 
-    private static long Mebibytes(long bytes) => (bytes / Mebibyte) + (bytes % Mebibyte > 0 ? 1 : 0);
+    // What is stored and what is staged share one limit there.
+    private static ProjectLimits? Configured(string? project, RegistryOptions options)
+    {
+        var bytesMax = options.Limits.ProjectBytes;
+        var uploadsMax = options.UploadsPerProject;
+        if (project is null || (bytesMax <= 0 && uploadsMax is null))
+        {
+            return null;
+        }
+
+        var sizeMax = bytesMax > 0 ? bytesMax / Mebibyte : Unlimited;
+        return new ProjectLimits(project, sizeMax, sizeMax, Unlimited, uploadsMax ?? Unlimited);
+    }
 
     private static void Write(Utf8JsonWriter json, string name, long usage, long limit)
     {

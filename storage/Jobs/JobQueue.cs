@@ -11,7 +11,8 @@ namespace Registry.Storage.Jobs;
 /// A lost COMMIT answer costs at most an attempt, never a job: work is done at least once, and made so that twice is no
 /// different from once.
 /// </remarks>
-public sealed class JobQueue(IDbContextFactory<RegistryDb> databases, TimeProvider time)
+public sealed class JobQueue(
+    IDbContextFactory<RegistryDb> databases, TimeProvider time, EventSelection? events = null)
 {
     /// <summary>Code of the failure of a job whose workers kept disappearing.</summary>
     public const string AttemptsExhausted = "attempts_exhausted";
@@ -164,6 +165,11 @@ public sealed class JobQueue(IDbContextFactory<RegistryDb> databases, TimeProvid
                         .SetProperty(j => j.EndedAt, ended)
                         .SetProperty(j => j.UpdatedAt, ended!.Value),
                     cancellationToken).ConfigureAwait(false);
+                if (ends == 1)
+                {
+                    await NoteAsync(db, id, now, ["task.failure"], cancellationToken).ConfigureAwait(false);
+                }
+
                 return ends == 1 || await db.Jobs.Where(j => j.Id == id && j.Status == JobStatus.Running)
                     .ExecuteUpdateAsync(
                         set => set.SetProperty(j => j.IsCancelRequested, true)
@@ -228,7 +234,26 @@ public sealed class JobQueue(IDbContextFactory<RegistryDb> databases, TimeProvid
         ];
         var taken = await db.Jobs.FromSqlRaw(TakeStatement(db, kinds.Count), parameters).AsNoTracking()
             .ToListAsync(cancellationToken).ConfigureAwait(false);
+        if (taken is [{ Attempt: 1 } first])
+        {
+            await NoteAsync(db, first.Id, now, ["task.run", "task.processing"], cancellationToken).ConfigureAwait(false);
+        }
+
         return taken.SingleOrDefault();
+    }
+
+    // In the transaction of what happened.
+    private async Task NoteAsync(
+        RegistryDb db, Guid id, DateTimeOffset now, IReadOnlyList<string> types, CancellationToken cancellationToken)
+    {
+        if (events is null || !types.Any(events.Wants))
+        {
+            return;
+        }
+
+        var job = await db.Jobs.AsNoTracking().SingleAsync(j => j.Id == id, cancellationToken).ConfigureAwait(false);
+        db.Events.AddRange(TaskEvents.Of(events, job, now, types));
+        await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
     }
 
     // {0} is now, {1} the end of the lease, {2} the worker, and the kinds follow.
@@ -301,6 +326,11 @@ public sealed class JobQueue(IDbContextFactory<RegistryDb> databases, TimeProvid
                         .SetProperty(j => j.EndedAt, ended)
                         .SetProperty(j => j.UpdatedAt, ended!.Value),
                     cancellationToken).ConfigureAwait(false);
+                if (ends == 1)
+                {
+                    var type = status == JobStatus.Succeeded ? "task.success" : "task.failure";
+                    await NoteAsync(db, lease.JobId, now, [type], cancellationToken).ConfigureAwait(false);
+                }
 
                 // The second attempt of a commit whose answer was lost finds the job ended, by this very attempt.
                 return ends == 1 || (attempt > 1 && await db.Jobs.AnyAsync(

@@ -18,13 +18,15 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
     /// <returns>Null when the image has its bytes in that store already.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Gone"/>: the image has these bytes no more.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for a copy.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.Conflict"/>: another process is copying them there.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
-    public Task<UploadIntent?> BeginAsync(
+    public async Task<UploadIntent?> BeginAsync(
         ImageLocation location, string storeId, string owner, TimeSpan lease, CancellationToken cancellationToken)
     {
         var copyId = Guid.CreateVersion7(time.GetUtcNow());
-        return WriteTransaction.RunAsync(
+        var limits = await quota.AskAsync(databases, location.ImageId, cancellationToken).ConfigureAwait(false);
+        return await WriteTransaction.RunAsync(
             databases,
             async (db, _) =>
             {
@@ -55,8 +57,9 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
                         .ConfigureAwait(false);
                 }
 
-                await quota.FindRoomAsync(
-                    db, image.Owner, location.DataLength, location.DataLength, cancellationToken).ConfigureAwait(false);
+                await quota.RequireRoomAsync(
+                    db, limits, image.Owner, new ProjectNeed(StoredBytes: location.DataLength, Uploading: 0),
+                    cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
                     copyId, location.ImageId, location.Generation, storeId, owner, Timestamps.Stored(now + lease),
                     location.DataLength);
@@ -64,7 +67,7 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Completes a copy whose blob is committed in its store.</summary>

@@ -9,6 +9,6 @@ public sealed record DatabaseOptions
     /// <summary>Connection string as Npgsql or Microsoft.Data.Sqlite take it.</summary>
     public required string ConnectionString { get; init; }
 
-    /// <summary>Whether what happens to images is noted, for <see cref="EventOutbox"/>.</summary>
-    public bool RecordsEvents { get; init; }
+    /// <summary>What is noted of what happens, for <see cref="EventOutbox"/>; null for nothing.</summary>
+    public EventSelection? Events { get; init; }
 }

@@ -10,9 +10,19 @@ namespace Registry.Storage.Metadata;
 internal static class EventData
 {
     /// <summary>What is told of an image.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="properties">Its custom properties.</param>
+    /// <param name="tags">Its tags.</param>
+    /// <param name="withFailure">Whether also why its last upload failed.</param>
     public static string OfImage(
-        Image image, IReadOnlyList<ImageProperty> properties, IReadOnlyList<ImageTag> tags) => Write(json =>
+        Image image, IReadOnlyList<ImageProperty> properties, IReadOnlyList<ImageTag> tags, bool withFailure) => Write(json =>
     {
+        if (withFailure)
+        {
+            json.WriteString("error_code"u8, image.FailureCode);
+            json.WriteString("error"u8, image.FailureReason);
+        }
+
         json.WriteString("id"u8, image.Id);
         json.WriteString("name"u8, image.Name);
         json.WriteString("status"u8, ImageStatuses.Name(image.Status));
@@ -46,21 +56,65 @@ internal static class EventData
         }
 
         json.WriteEndArray();
-        json.WriteBoolean("deleted"u8, image.DeletedAt is not null);
-        json.WriteString("deleted_at"u8, image.DeletedAt is { } deletedAt ? Time(deletedAt) : null);
+        WriteDeleted(json, image.DeletedAt);
     });
 
     /// <summary>What is told of a member.</summary>
-    public static string OfMember(ImageMember member) => Write(json =>
+    /// <param name="member">The member.</param>
+    /// <param name="deletedAt">When it ceased to be one; null when it did not.</param>
+    public static string OfMember(ImageMember member, DateTimeOffset? deletedAt) => Write(json =>
     {
         json.WriteString("image_id"u8, member.ImageId);
         json.WriteString("member_id"u8, member.MemberId);
         json.WriteString("status"u8, MemberStatuses.Name(member.Status));
         json.WriteString("created_at"u8, Time(member.CreatedAt));
         json.WriteString("updated_at"u8, Time(member.UpdatedAt));
+        WriteDeleted(json, deletedAt);
     });
 
-    private static string Write(Action<Utf8JsonWriter> content)
+    /// <summary>What is told of a task. What it was given and what came of it may be secret.</summary>
+    /// <param name="job">The task.</param>
+    /// <param name="type">Glance's word for its kind.</param>
+    /// <param name="status">Glance's word for where it is.</param>
+    /// <param name="kept">How long it can be asked for when it has ended.</param>
+    public static string OfTask(Job job, string type, string status, TimeSpan kept) => Write(json =>
+    {
+        json.WriteString("id"u8, job.Id);
+        json.WriteString("type"u8, type);
+        json.WriteString("status"u8, status);
+        json.WriteNull("result"u8);
+        json.WriteString("owner"u8, job.Owner);
+        json.WriteNull("message"u8);
+        json.WriteString("expires_at"u8, job.EndedAt is { } ended ? Time(ended + kept) : null);
+        json.WriteString("created_at"u8, Time(job.CreatedAt));
+        json.WriteString("updated_at"u8, Time(job.UpdatedAt));
+        WriteDeleted(json, deletedAt: null);
+    });
+
+    /// <summary>What is told of a download.</summary>
+    public static string OfSend(ImageSent sent) => Write(json =>
+    {
+        json.WriteNumber("bytes_sent"u8, sent.Bytes);
+        json.WriteString("image_id"u8, sent.ImageId);
+        json.WriteString("owner_id"u8, sent.Owner);
+        json.WriteString("receiver_tenant_id"u8, sent.ProjectId);
+        json.WriteString("receiver_user_id"u8, sent.UserId);
+        json.WriteString("destination_ip"u8, sent.Destination);
+    });
+
+    /// <summary>A time as Glance tells it.</summary>
+    internal static string Time(DateTimeOffset time) =>
+        time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    /// <summary>Whether something is deleted, and when.</summary>
+    internal static void WriteDeleted(Utf8JsonWriter json, DateTimeOffset? deletedAt)
+    {
+        json.WriteBoolean("deleted"u8, deletedAt is not null);
+        json.WriteString("deleted_at"u8, deletedAt is { } time ? Time(time) : null);
+    }
+
+    /// <summary>A JSON object.</summary>
+    internal static string Write(Action<Utf8JsonWriter> content)
     {
         var bytes = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(bytes))
@@ -72,9 +126,6 @@ internal static class EventData
 
         return Encoding.UTF8.GetString(bytes.WrittenSpan);
     }
-
-    private static string Time(DateTimeOffset time) =>
-        time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
     private static void WriteNumber(Utf8JsonWriter json, ReadOnlySpan<byte> name, long? value)
     {

@@ -3,11 +3,54 @@ using Registry.Storage.Domain;
 
 namespace Registry.Storage.Metadata;
 
+/// <summary>A download that has ended.</summary>
+/// <param name="ImageId">The image.</param>
+/// <param name="Owner">Its owner.</param>
+/// <param name="ProjectId">The project of whoever received it.</param>
+/// <param name="UserId">The user.</param>
+/// <param name="Destination">The address that it went to.</param>
+/// <param name="Bytes">Bytes sent.</param>
+/// <param name="Expected">Bytes that were asked for.</param>
+public sealed record ImageSent(
+    string ImageId, string? Owner, string? ProjectId, string? UserId, string? Destination, long Bytes, long Expected)
+{
+    /// <summary>The event of a download that got all it asked for.</summary>
+    public const string Whole = "image.send";
+
+    /// <summary>The event of one that did not.</summary>
+    public const string Broken = "image.send.error";
+
+    /// <summary>What it is as an event.</summary>
+    public string Type => Bytes == Expected ? Whole : Broken;
+}
+
 /// <summary>What happened and has not been told yet.</summary>
 /// <remarks>Events of one image are told in their order: one that is told in vain keeps those after it waiting, and
 /// nobody else's.</remarks>
 public sealed class EventOutbox(IDbContextFactory<RegistryDb> databases, TimeProvider time)
 {
+    /// <summary>Notes that an image's bytes were sent, or not all of them.</summary>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: unknown.</exception>
+    public Task AddAsync(ImageSent sent, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(sent);
+        var happened = OutboxEvent.Create(sent.Type, sent.ImageId, EventData.OfSend(sent), time.GetUtcNow());
+        return WriteTransaction.RunAsync(
+            databases,
+            async (db, attempt) =>
+            {
+                if (attempt > 1 && await db.Events.AnyAsync(e => e.Id == happened.Id, cancellationToken)
+                        .ConfigureAwait(false))
+                {
+                    return 0; // the attempt before went through, only its answer was lost
+                }
+
+                db.Events.Add(happened);
+                return await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+            },
+            cancellationToken);
+    }
+
     /// <summary>Finds what can be told now: of each image its oldest event, if that is due.</summary>
     /// <param name="limit">Most of them.</param>
     /// <param name="cancellationToken">Cancels the look-up.</param>

@@ -5,10 +5,12 @@ using Registry.Storage.Domain;
 
 namespace Registry.Storage.Metadata;
 
-/// <summary>Notes with every save what it does to images and members, in the same transaction. Every change of an image
-/// goes through a save, so none can be forgotten.</summary>
-internal sealed class EventRecorder(TimeProvider time) : SaveChangesInterceptor
+/// <summary>Notes with every save what it does to images, members and metadata definitions, and which tasks are new, in the
+/// same transaction. Every such change goes through a save, so none can be forgotten.</summary>
+internal sealed class EventRecorder(EventSelection events, TimeProvider time) : SaveChangesInterceptor
 {
+    private const string UploadError = "image.upload.error";
+
     /// <inheritdoc/>
     public override async ValueTask<InterceptionResult<int>> SavingChangesAsync(
         DbContextEventData eventData, InterceptionResult<int> result, CancellationToken cancellationToken = default)
@@ -29,21 +31,20 @@ internal sealed class EventRecorder(TimeProvider time) : SaveChangesInterceptor
         foreach (var entry in db.ChangeTracker.Entries<Image>().ToList())
         {
             var types = TypesOf(entry);
-            if (types.Count == 0)
-            {
-                continue;
-            }
-
             if (entry.Entity.Status == ImageStatus.Deleted)
             {
                 deleted.Add(entry.Entity.Id);
             }
 
-            var data = EventData.OfImage(
-                entry.Entity,
-                await PropertiesAsync(db, entry, cancellationToken).ConfigureAwait(false),
-                await TagsAsync(db, entry, cancellationToken).ConfigureAwait(false));
-            happened.AddRange(types.Select(type => OutboxEvent.Create(type, entry.Entity.Id, data, now)));
+            if (!types.Any(events.Wants))
+            {
+                continue;
+            }
+
+            var properties = await PropertiesAsync(db, entry, cancellationToken).ConfigureAwait(false);
+            var tags = await TagsAsync(db, entry, cancellationToken).ConfigureAwait(false);
+            happened.AddRange(types.Select(type => OutboxEvent.Create(
+                type, entry.Entity.Id, EventData.OfImage(entry.Entity, properties, tags, type == UploadError), now)));
         }
 
         foreach (var entry in db.ChangeTracker.Entries<ImageMember>().ToList())
@@ -51,11 +52,19 @@ internal sealed class EventRecorder(TimeProvider time) : SaveChangesInterceptor
             // Of an image that is deleted everybody hears as it is.
             if (TypeOf(entry) is { } type && !deleted.Contains(entry.Entity.ImageId))
             {
-                happened.Add(OutboxEvent.Create(type, entry.Entity.ImageId, EventData.OfMember(entry.Entity), now));
+                happened.Add(OutboxEvent.Create(
+                    type, entry.Entity.ImageId,
+                    EventData.OfMember(entry.Entity, entry.State == EntityState.Deleted ? now : null), now));
             }
         }
 
-        db.Events.AddRange(happened);
+        foreach (var entry in db.ChangeTracker.Entries<Job>().Where(e => e.State == EntityState.Added).ToList())
+        {
+            happened.AddRange(TaskEvents.Of(events, entry.Entity, now, "task.create"));
+        }
+
+        happened.AddRange(MetadefEvents.Of(db, now));
+        db.Events.AddRange(happened.Where(e => events.Wants(e.Type)));
     }
 
     private static IReadOnlyList<string> TypesOf(EntityEntry<Image> entry)
@@ -79,6 +88,7 @@ internal sealed class EventRecorder(TimeProvider time) : SaveChangesInterceptor
             _ when !isNews => [],
             (not ImageStatus.Deleted, ImageStatus.Deleted) => ["image.delete"],
             (ImageStatus.Queued, ImageStatus.Saving) => ["image.prepare"],
+            (ImageStatus.Saving, ImageStatus.Queued) => [UploadError, "image.update"],
             (not (ImageStatus.Active or ImageStatus.Deactivated), ImageStatus.Active) =>
                 ["image.upload", "image.activate"],
             _ => ["image.update"],

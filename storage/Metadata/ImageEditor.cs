@@ -4,15 +4,20 @@ using Registry.Storage.Domain;
 namespace Registry.Storage.Metadata;
 
 /// <summary>Registers, changes and deletes images; concurrent changes follow one another, none is lost.</summary>
-public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimeProvider time)
+public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time)
 {
     /// <summary>Registers a new image.</summary>
     /// <param name="image">From <see cref="Image.Create"/>, with whatever hangs on it.</param>
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DuplicateId"/>: the id is or was in use.
+    /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has as many as it may have.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell how many it may have.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
-    public Task CreateAsync(Image image, CancellationToken cancellationToken) =>
-        WriteTransaction.RunAsync(
+    public async Task CreateAsync(Image image, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        var limits = await quota.AskAsync(image.Owner, cancellationToken).ConfigureAwait(false);
+        await WriteTransaction.RunAsync(
             databases,
             async (db, attempt) =>
             {
@@ -20,6 +25,9 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
                 {
                     return true; // the attempt before went through, only its answer was lost
                 }
+
+                await quota.RequireWithinAsync(
+                    db, limits, image.Owner, new ProjectNeed(Images: 1), cancellationToken).ConfigureAwait(false);
 
                 db.Images.Add(image);
                 try
@@ -34,7 +42,8 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, TimePro
 
                 return true;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>Changes an image that the viewer sees, under its lock, and saves.</summary>
     /// <param name="id">The image.</param>

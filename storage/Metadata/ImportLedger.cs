@@ -50,16 +50,19 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image.
     /// -or- <see cref="ErrorCode.Conflict"/>: it is being imported already.
+    /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has more than it may have.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.
     /// -or- what <paramref name="prepare"/> throws.</exception>
-    public Task<Job> StartAsync(
+    public async Task<Job> StartAsync(
         string imageId, JobOrder order, Action<Image, bool, Guid> prepare, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(order);
         ArgumentNullException.ThrowIfNull(prepare);
         order = order with { ImageId = imageId, UniqueKey = $"{order.Kind}:{imageId}" };
         Job? mine = null;
-        return WriteTransaction.RunAsync(
+        var limits = await quota.AskAsync(databases, imageId, cancellationToken).ConfigureAwait(false);
+        return await WriteTransaction.RunAsync(
             databases,
             async (db, attempt) =>
             {
@@ -82,11 +85,13 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 var staged = await StagingLedger.FindAsync(db, imageId, cancellationToken).ConfigureAwait(false);
                 mine = new Job(order, await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
                 prepare(image, staged is not null, mine.Id);
+                await quota.RequireWithinAsync(
+                    db, limits, image.Owner, new ProjectNeed(StoredBytes: 0), cancellationToken).ConfigureAwait(false);
                 db.Jobs.Add(mine);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return mine;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Promises a copy of the staged bytes in another store. A promise of an attempt before is taken
@@ -98,12 +103,14 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: these bytes are staged no more.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: the project has no room for a copy.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
-    public Task<UploadIntent> BeginCopyAsync(
+    public async Task<UploadIntent> BeginCopyAsync(
         StagedBlob staged, string storeId, string owner, TimeSpan lease, CancellationToken cancellationToken)
     {
         var id = Guid.CreateVersion7(time.GetUtcNow());
-        return WriteTransaction.RunAsync(
+        var limits = await quota.AskAsync(databases, staged.ImageId, cancellationToken).ConfigureAwait(false);
+        return await WriteTransaction.RunAsync(
             databases,
             async (db, _) =>
             {
@@ -118,7 +125,8 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 await db.UploadIntents
                     .Where(i => i.ImageId == staged.ImageId && i.Generation == staged.Generation && i.StoreId == storeId)
                     .ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false);
-                await quota.FindRoomAsync(db, image.Owner, staged.DataLength, staged.DataLength, cancellationToken)
+                await quota.RequireRoomAsync(
+                    db, limits, image.Owner, new ProjectNeed(StoredBytes: staged.DataLength), cancellationToken)
                     .ConfigureAwait(false);
                 var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
@@ -128,17 +136,23 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Ends an import well: the image is active with the staged bytes, wherever they are.</summary>
     /// <returns>The staged blob, where its store is none of the image's: garbage from now on; else null.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: the import is over, or somebody else has taken
     /// over its copies. -or- <see cref="ErrorCode.Busy"/>: the image's formats were changed meanwhile; judge again.
+    /// -or- <see cref="ErrorCode.QuotaExceeded"/>: the project has no room for the bytes.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what the project may have.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
-    public Task<StagedBlob?> CommitAsync(
-        StagedBlob staged, ImportOutcome outcome, CancellationToken cancellationToken) =>
-        WriteTransaction.RunAsync(
+    public async Task<StagedBlob?> CommitAsync(
+        StagedBlob staged, ImportOutcome outcome, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(staged);
+        ArgumentNullException.ThrowIfNull(outcome);
+        var limits = await quota.AskAsync(databases, staged.ImageId, cancellationToken).ConfigureAwait(false);
+        return await WriteTransaction.RunAsync(
             databases,
             async (db, _) =>
             {
@@ -170,6 +184,14 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                     throw Over(staged.ImageId);
                 }
 
+                if (leftover is null)
+                {
+                    // Copies are promised already; these bytes turn from staged ones into stored ones.
+                    await quota.RequireWithinAsync(
+                        db, limits, image.Owner, new ProjectNeed(StoredBytes: staged.DataLength), cancellationToken)
+                        .ConfigureAwait(false);
+                }
+
                 var now = time.GetUtcNow();
                 image.Activate(outcome.Result, now);
                 foreach (var storeId in outcome.StoreIds)
@@ -182,7 +204,8 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 await EndAsync(db, image, outcome.Properties, cancellationToken).ConfigureAwait(false);
                 return leftover;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>Ends an import badly: the image is queued as if it had not been, but for the reason. Doing it twice, or too
     /// late, is no error.</summary>

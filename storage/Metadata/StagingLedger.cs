@@ -25,10 +25,11 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for so much.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not queued.
     /// -or- <see cref="ErrorCode.Fenced"/>: it is not importing any more.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
-    public Task<UploadIntent> BeginAsync(
+    public async Task<UploadIntent> BeginAsync(
         string imageId,
         bool isJob,
         string storeId,
@@ -38,7 +39,8 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
         CancellationToken cancellationToken)
     {
         var id = Guid.CreateVersion7(time.GetUtcNow());
-        return WriteTransaction.RunAsync(
+        var limits = await quota.AskAsync(databases, imageId, cancellationToken).ConfigureAwait(false);
+        return await WriteTransaction.RunAsync(
             databases,
             async (db, attempt) =>
             {
@@ -64,8 +66,17 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
                 }
 
                 var reserved = expectedBytes ?? 0;
-                await quota.FindRoomAsync(db, image.Owner, reserved, reserved, cancellationToken)
+                var isNext = isJob && await db.StagedBlobs.AnyAsync(s => s.ImageId == imageId, cancellationToken)
                     .ConfigureAwait(false);
+                var need = new ProjectNeed(
+                    StagedBytes: reserved, Uploading: (isJob, isNext) switch
+                    {
+                        (false, _) => 1,
+                        (true, false) => 0, // it is one already
+                        (true, true) => null,
+                    },
+                    Replaces: imageId);
+                await quota.RequireRoomAsync(db, limits, image.Owner, need, cancellationToken).ConfigureAwait(false);
                 var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
                     id, imageId, image.Generation, storeId, owner, Timestamps.Stored(now + lease), reserved);
@@ -73,7 +84,7 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Makes a blob that is committed in its store the image's staged bytes, in place of those before.</summary>

@@ -3,18 +3,58 @@ using Registry.Storage.Domain;
 
 namespace Registry.Storage.Metadata;
 
-/// <summary>How many bytes a project may keep, and the reservation of room before the first byte arrives.</summary>
+/// <summary>How much a project may keep, and the reservation of room before the first byte arrives.</summary>
 /// <remarks>Nothing is counted twice in two places: what is used is the sum over the locations of the project's images,
 /// what waits to be imported counts too, what is promised is the sum over the uploads and copies under way, and promises
-/// are made under a lock of the project. So races cannot overshoot, and there is no counter that could drift.</remarks>
+/// are made under a lock of the project. So races cannot overshoot, and there is no counter that could drift.
+/// The limits that somebody else sets (<see cref="IProjectLimits"/>) are kept as Glance keeps them: what is known of an
+/// operation must fit, and one of which nobody knows the length may begin while its project is not beyond the limit.
+/// Since what is promised counts, one such upload overshoots, and not all that are under way.</remarks>
 /// <param name="bytesPerProject">Most bytes in all stores together; null for no limit.</param>
-public sealed class StorageQuota(long? bytesPerProject)
+/// <param name="limits">Who sets further limits; null for nobody.</param>
+public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits = null)
 {
     /// <summary>Bytes by which a promise grows when the length was not stated.</summary>
     public const long StepBytes = 64L << 20;
 
+    private const long Mebibyte = 1 << 20;
+
     /// <summary>Whether there is a limit.</summary>
-    public bool IsLimited => bytesPerProject is not null;
+    public bool IsLimited => bytesPerProject is not null || limits is not null;
+
+    /// <summary>Asks whoever sets limits for a project, before a transaction begins.</summary>
+    /// <param name="projectId">The project; null for nobody's.</param>
+    /// <param name="cancellationToken">Cancels the question.</param>
+    /// <returns>Null where nobody does.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell.</exception>
+    public async Task<ProjectLimits?> AskAsync(string? projectId, CancellationToken cancellationToken) =>
+        limits is null || projectId is null
+            ? null
+            : await limits.FindAsync(projectId, cancellationToken).ConfigureAwait(false);
+
+    /// <summary>Asks for the project that owns an image.</summary>
+    internal async Task<ProjectLimits?> AskAsync(
+        IDbContextFactory<RegistryDb> databases, string imageId, CancellationToken cancellationToken)
+    {
+        if (limits is null)
+        {
+            return null;
+        }
+
+        string? owner;
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using (db.ConfigureAwait(false))
+        {
+            owner = await db.Images.Where(i => i.Id == imageId).Select(i => i.Owner)
+                .SingleOrDefaultAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        return await AskAsync(owner, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Bytes to promise, beside those needed, to an upload of unknown length.</summary>
+    /// <param name="received">Bytes that it has sent so far.</param>
+    internal long Step(long received) => limits is null ? StepBytes : Math.Min(StepBytes, received);
 
     /// <summary>Finds room for more, and keeps others from taking it until the transaction ends.</summary>
     /// <param name="db">In a transaction.</param>
@@ -34,15 +74,7 @@ public sealed class StorageQuota(long? bytesPerProject)
         }
 
         await DatabaseDialect.LockProjectAsync(db, projectId, cancellationToken).ConfigureAwait(false);
-
-        // One statement, for its one moment: an upload that ends meanwhile takes no lock of the project, and its bytes
-        // are no promise any more when they are kept.
-        var taken = await ProjectUsage.Stored(db, projectId)
-            .Concat(ProjectUsage.Staged(db, projectId))
-            .Concat(db.UploadIntents
-                .Where(u => db.Images.Any(i => i.Id == u.ImageId && i.Owner == projectId))
-                .Select(u => u.ReservedBytes))
-            .SumAsync(cancellationToken).ConfigureAwait(false);
+        var taken = await ProjectUsage.TakenBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false);
         var room = limit - taken;
         return needed <= room
             ? Math.Min(wanted, room)
@@ -50,5 +82,81 @@ public sealed class StorageQuota(long? bytesPerProject)
                 ErrorCode.QuotaExceeded,
                 $"Project {projectId} may keep {limit} bytes: {taken} are used, or promised to uploads under way, so " +
                 $"there is no room for {needed} more.");
+    }
+
+    /// <summary>Finds room for more by every limit there is.</summary>
+    /// <param name="db">In a transaction.</param>
+    /// <param name="asked">What was answered before it began.</param>
+    /// <param name="projectId">The owner of the image; what is nobody's is not limited.</param>
+    /// <param name="need">What is about to be taken.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.QuotaExceeded"/>: there is no room.
+    /// -or- <see cref="ErrorCode.Busy"/>: the image is another project's since it was asked.</exception>
+    internal async Task RequireRoomAsync(
+        RegistryDb db,
+        ProjectLimits? asked,
+        string? projectId,
+        ProjectNeed need,
+        CancellationToken cancellationToken)
+    {
+        var needed = (need.StoredBytes ?? 0) + (need.StagedBytes ?? 0);
+        await FindRoomAsync(db, projectId, needed, needed, cancellationToken).ConfigureAwait(false);
+        await RequireWithinAsync(db, asked, projectId, need, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Finds room for more by the limits that somebody else sets.</summary>
+    /// <inheritdoc cref="RequireRoomAsync"/>
+    internal async Task RequireWithinAsync(
+        RegistryDb db,
+        ProjectLimits? asked,
+        string? projectId,
+        ProjectNeed need,
+        CancellationToken cancellationToken)
+    {
+        if (limits is null || projectId is null)
+        {
+            return;
+        }
+
+        if (asked?.ProjectId != projectId)
+        {
+            throw new RegistryException(ErrorCode.Busy, "The image has just been given to another project.");
+        }
+
+        await DatabaseDialect.LockProjectAsync(db, projectId, cancellationToken).ConfigureAwait(false);
+        RequireWithin(
+            asked,
+            await ProjectUsage.TakenAsync(db, projectId, need.Replaces, cancellationToken).ConfigureAwait(false),
+            need);
+    }
+
+    // In the words of oslo.limit, which whoever runs a cloud knows.
+    private static void RequireWithin(ProjectLimits asked, ProjectUsage taken, ProjectNeed need)
+    {
+        var over = new[]
+        {
+            Find("image_count_total", asked.Images, taken.Images, need.Images, 1),
+            Find("image_count_uploading", asked.Uploading, taken.Uploading, need.Uploading, 1),
+            Find("image_size_total", asked.StoredMebibytes, taken.StoredBytes, need.StoredBytes, Mebibyte),
+            Find("image_stage_total", asked.StagedMebibytes, taken.StagedBytes, need.StagedBytes, Mebibyte),
+        }.OfType<Excess>().ToList();
+        if (over.Count > 0)
+        {
+            throw new RegistryException(
+                ErrorCode.QuotaExceeded,
+                $"Project {asked.ProjectId} is over a limit for [{string.Join(", ", over)}]",
+                $"{over[0].Resource}_exceeded");
+        }
+    }
+
+    private static Excess? Find(string resource, long limit, long taken, long? more, long unit) =>
+        more is { } delta && limit >= 0 && (taken + delta) / unit > limit
+            ? new Excess(resource, limit, taken / unit, ((taken + delta) / unit) - (taken / unit))
+            : null;
+
+    private sealed record Excess(string Resource, long Limit, long Used, long Delta)
+    {
+        public override string ToString() =>
+            $"Resource {Resource} is over limit of {Limit} due to current usage {Used} and delta {Delta}";
     }
 }

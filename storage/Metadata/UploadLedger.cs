@@ -40,9 +40,10 @@ public sealed partial class UploadLedger(
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for so much.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not queued.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
-    public Task<UploadIntent> BeginAsync(
+    public async Task<UploadIntent> BeginAsync(
         string imageId,
         string storeId,
         string owner,
@@ -51,7 +52,8 @@ public sealed partial class UploadLedger(
         CancellationToken cancellationToken)
     {
         var uploadId = Guid.CreateVersion7(time.GetUtcNow());
-        return WriteTransaction.RunAsync(
+        var limits = await quota.AskAsync(databases, imageId, cancellationToken).ConfigureAwait(false);
+        return await WriteTransaction.RunAsync(
             databases,
             async (db, attempt) =>
             {
@@ -67,7 +69,8 @@ public sealed partial class UploadLedger(
                     ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {imageId}");
                 image.BeginUpload(time.GetUtcNow());
                 var reserved = expectedBytes ?? 0;
-                await quota.FindRoomAsync(db, image.Owner, reserved, reserved, cancellationToken)
+                await quota.RequireRoomAsync(
+                    db, limits, image.Owner, new ProjectNeed(StoredBytes: reserved, Uploading: 1), cancellationToken)
                     .ConfigureAwait(false);
                 var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
@@ -76,7 +79,7 @@ public sealed partial class UploadLedger(
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
             },
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Extends the promise from now on.</summary>
@@ -125,7 +128,7 @@ public sealed partial class UploadLedger(
 
                 var needed = received - reserved;
                 reserved += await quota.FindRoomAsync(
-                    db, image.Owner, needed, needed + StorageQuota.StepBytes, cancellationToken).ConfigureAwait(false);
+                    db, image.Owner, needed, needed + quota.Step(received), cancellationToken).ConfigureAwait(false);
                 await db.UploadIntents.Where(i => i.Id == intent.Id)
                     .ExecuteUpdateAsync(set => set.SetProperty(i => i.ReservedBytes, reserved), cancellationToken)
                     .ConfigureAwait(false);

@@ -78,6 +78,17 @@ internal sealed class EmbeddedSite : Site
     }
 
     /// <inheritdoc/>
+    public override async Task BreakStoreAsync(Func<Task> meanwhile)
+    {
+        var aside = Blobs + ".aside";
+        Directory.Move(Blobs, aside);
+        await File.WriteAllTextAsync(Blobs, "no directory");
+        await meanwhile();
+        File.Delete(Blobs);
+        Directory.Move(aside, Blobs);
+    }
+
+    /// <inheritdoc/>
     public override Task RemoveAsync(StoredFile file)
     {
         File.Delete(Path.Combine(Blobs, file.Name));

@@ -111,6 +111,16 @@ internal sealed class ProductionSite : Site
     }
 
     /// <inheritdoc/>
+    public override async Task BreakStoreAsync(Func<Task> meanwhile)
+    {
+        StoreGate.Harm(new GateFault { Status = 503 });
+        await meanwhile();
+        StoreGate.Harm(new GateFault { Holds = true });
+        await meanwhile();
+        StoreGate.Up();
+    }
+
+    /// <inheritdoc/>
     public override Task RemoveAsync(StoredFile file) =>
         _client.RemoveObjectAsync(new RemoveObjectArgs().WithBucket(_bucket).WithObject(Prefix + file.Name));
 

@@ -31,6 +31,9 @@ internal abstract class Site : IAsyncDisposable
     /// <summary>The token of the clients and of the operator: one project has all images.</summary>
     public const string Operator = "token-of-the-operator";
 
+    /// <summary>The token of somebody in the same project who is no administrator.</summary>
+    public const string Member = "token-of-a-member";
+
     /// <summary>The token of somebody in another project.</summary>
     public const string Stranger = "token-of-a-stranger";
 
@@ -39,6 +42,7 @@ internal abstract class Site : IAsyncDisposable
     {
         var late = DateTimeOffset.UtcNow.AddDays(1);
         _keystone.Add(Operator, "operator", "project", late, "admin", "member", "reader");
+        _keystone.Add(Member, "member", "project", late, "member", "reader");
         _keystone.Add(Stranger, "stranger", "other-project", late, "member", "reader");
         Settings["Registry__Auth__Kind"] = "keystone";
         Settings["Registry__Auth__Keystone__Url"] = _keystone.Url;
@@ -89,9 +93,15 @@ internal abstract class Site : IAsyncDisposable
     }
 
     /// <summary>Makes a client's requests those of the project that has all images.</summary>
-    public static HttpClient SignIn(HttpClient client)
+    public static HttpClient SignIn(HttpClient client) => SignIn(client, Operator);
+
+    /// <summary>A client of somebody else.</summary>
+    public static HttpClient ClientOf(RegistryProcess registry, string token) =>
+        SignIn(new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = registry.Url }, token);
+
+    private static HttpClient SignIn(HttpClient client, string token)
     {
-        client.DefaultRequestHeaders.Add("X-Auth-Token", Operator);
+        client.DefaultRequestHeaders.Add("X-Auth-Token", token);
         return client;
     }
 
@@ -112,6 +122,9 @@ internal abstract class Site : IAsyncDisposable
 
     /// <summary>Removes a file of the store.</summary>
     public abstract Task RemoveAsync(StoredFile file);
+
+    /// <summary>Does something while the store fails.</summary>
+    public abstract Task BreakStoreAsync(Func<Task> meanwhile);
 
     /// <summary>Names of things in the store that are neither blob nor listed: unfinished multipart uploads.</summary>
     public virtual Task<IReadOnlyList<string>> UnfinishedAsync() => Task.FromResult<IReadOnlyList<string>>([]);

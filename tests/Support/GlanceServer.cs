@@ -18,6 +18,9 @@ public sealed record GlanceOptions
     /// <summary>Whether it has a store of images elsewhere in the web, and tells where images are.</summary>
     public bool HasLocations { get; init; }
 
+    /// <summary>Its region in the catalogue, by whose limits it goes; null for none.</summary>
+    public string? LimitsRegion { get; init; }
+
     /// <summary>Ports that it may download from.</summary>
     public string ImportPorts { get; init; } = "80,443";
 }
@@ -47,6 +50,7 @@ public sealed class GlanceServer : IAsyncDisposable
     private readonly PostgresServer _postgres;
     private readonly GlanceOptions _options;
     private PythonServer? _server;
+    private string? _endpoint;
 
     private GlanceServer(PostgresServer postgres, GlanceOptions options) => (_postgres, _options) = (postgres, options);
 
@@ -75,6 +79,12 @@ public sealed class GlanceServer : IAsyncDisposable
     {
         Require();
         var glance = new GlanceServer(postgres, options);
+        if (options.LimitsRegion is { } region)
+        {
+            await options.Keystone!.AddRegionAsync(region, glance.Url, cancellationToken);
+            glance._endpoint = await options.Keystone.EndpointAsync(region, cancellationToken);
+        }
+
         await postgres.CreateDatabaseAsync(options.Database);
         await glance.WriteSettingsAsync(cancellationToken);
         await glance.ManageAsync(cancellationToken, "db", "sync");
@@ -152,6 +162,7 @@ public sealed class GlanceServer : IAsyncDisposable
             show_image_direct_url = {_options.HasLocations}
             show_multiple_locations = {_options.HasLocations}
             enforce_secure_rbac = true
+            use_keystone_limits = {_endpoint is not null}
             use_stderr = true
             [database]
             connection = {Connection(_postgres, _options.Database)}
@@ -181,6 +192,7 @@ public sealed class GlanceServer : IAsyncDisposable
             allowed_hosts = [127.0.0.1]
             {BucketSettings()}
             {KeystoneSettings()}
+            {LimitsSettings()}
             """, cancellationToken);
     }
 
@@ -206,5 +218,16 @@ public sealed class GlanceServer : IAsyncDisposable
         user_domain_id = default
         project_domain_id = default
         service_token_roles_required = true
+        """;
+
+    private string LimitsSettings() => _endpoint is null ? "" : $"""
+        [oslo_limit]
+        auth_url = {_options.Keystone!.Url}
+        auth_type = password
+        username = {KeystoneServer.ServiceUser}
+        password = {KeystoneServer.Password}
+        user_domain_id = default
+        system_scope = all
+        endpoint_id = {_endpoint}
         """;
 }

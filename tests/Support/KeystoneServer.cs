@@ -7,7 +7,8 @@ namespace Registry.Support;
 /// <summary>The real Keystone of Debian (python3-keystone), with projects, users and roles, on a PostgreSQL server.</summary>
 /// <remarks>Projects are <c>admin</c>, <c>service</c>, <c>demo1</c> and <c>demo2</c>. Users are <c>admin</c>,
 /// <c>glance</c> (the service user: admin and service in <c>service</c>), and in each of the demo projects one for each
-/// of the roles, as <c>demo1-reader</c>. The catalogue has a region for each image service that is compared.</remarks>
+/// of the roles, as <c>demo1-reader</c>. The catalogue has a region for each image service that is compared. The service
+/// user is a reader of the system too, so it may read everybody's limits.</remarks>
 public sealed class KeystoneServer : IAsyncDisposable
 {
     /// <summary>Password of every user.</summary>
@@ -26,6 +27,7 @@ public sealed class KeystoneServer : IAsyncDisposable
     private readonly TempDirectory _directory = new();
     private readonly HttpClient _client = new(new SocketsHttpHandler { UseProxy = false });
     private readonly Dictionary<string, string> _projects = [];
+    private readonly Dictionary<(string Region, string Project, string Resource), string> _limits = [];
     private PythonServer? _server;
     private string _images = "";
     private string _identity = "";
@@ -130,6 +132,56 @@ public sealed class KeystoneServer : IAsyncDisposable
                 await SendAsync("endpoints", new { endpoint }, cancellationToken);
             }
         }
+    }
+
+    /// <summary>Registers a limit for an image service.</summary>
+    /// <param name="region">The service's region.</param>
+    /// <param name="resource">What is limited.</param>
+    /// <param name="value">The limit of projects that have none of their own.</param>
+    /// <param name="cancellationToken">Cancels the request.</param>
+    public Task RegisterLimitAsync(string region, string resource, int value, CancellationToken cancellationToken) =>
+        SendManyAsync(
+            "registered_limits",
+            new { service_id = _images, region_id = region, resource_name = resource, default_limit = value },
+            cancellationToken);
+
+    /// <summary>Sets or changes a project's limit at an image service.</summary>
+    /// <param name="region">The service's region.</param>
+    /// <param name="project">The project's name.</param>
+    /// <param name="resource">What is limited; registered.</param>
+    /// <param name="value">The limit.</param>
+    /// <param name="cancellationToken">Cancels the requests.</param>
+    public async Task LimitAsync(
+        string region, string project, string resource, int value, CancellationToken cancellationToken)
+    {
+        var key = (region, project, resource);
+        if (_limits.TryGetValue(key, out var id))
+        {
+            using var content = Json(new { limit = new { resource_limit = value } });
+            using var response = await _client.PatchAsync($"{Url}/limits/{id}", content, cancellationToken);
+            response.EnsureSuccessStatusCode();
+            return;
+        }
+
+        _limits[key] = await SendManyAsync(
+            "limits",
+            new
+            {
+                service_id = _images,
+                region_id = region,
+                project_id = _projects[project],
+                resource_name = resource,
+                resource_limit = value,
+            },
+            cancellationToken);
+    }
+
+    /// <summary>One of the endpoints of the image service in a region.</summary>
+    public async Task<string> EndpointAsync(string region, CancellationToken cancellationToken)
+    {
+        var answer = await _client.GetFromJsonAsync<JsonElement>(
+            $"{Url}/endpoints?service_id={_images}&region_id={region}&interface=public", cancellationToken);
+        return answer.GetProperty("endpoints")[0].GetProperty("id").GetString()!;
     }
 
     /// <inheritdoc/>
@@ -245,6 +297,13 @@ public sealed class KeystoneServer : IAsyncDisposable
                     cancellationToken);
                 granted.EnsureSuccessStatusCode();
             }
+
+            if (user.Name == ServiceUser)
+            {
+                using var granted = await _client.PutAsync(
+                    $"{Url}/system/users/{id}/roles/{roles["reader"]}", null, cancellationToken);
+                granted.EnsureSuccessStatusCode();
+            }
         }
 
         _identity = (await NamesAsync("services", cancellationToken))["keystone"];
@@ -255,9 +314,11 @@ public sealed class KeystoneServer : IAsyncDisposable
     // With its length: uWSGI reads no chunks.
     private async Task<HttpResponseMessage> PostAsync(string path, object body, CancellationToken cancellationToken)
     {
-        using var content = new StringContent(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json");
+        using var content = Json(body);
         return await _client.PostAsync($"{Url}/{path}", content, cancellationToken);
     }
+
+    private static StringContent Json(object body) => new(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json");
 
     // Ids by name.
     private async Task<Dictionary<string, string>> NamesAsync(string collection, CancellationToken cancellationToken)
@@ -274,5 +335,15 @@ public sealed class KeystoneServer : IAsyncDisposable
         response.EnsureSuccessStatusCode();
         var answer = await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
         return answer.EnumerateObject().First().Value.GetProperty("id").GetString()!;
+    }
+
+    // The id of what was made, where lists are made.
+    private async Task<string> SendManyAsync(string collection, object item, CancellationToken cancellationToken)
+    {
+        using var response = await PostAsync(
+            collection, new Dictionary<string, object> { [collection] = new[] { item } }, cancellationToken);
+        response.EnsureSuccessStatusCode();
+        var answer = await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
+        return answer.GetProperty(collection)[0].GetProperty("id").GetString()!;
     }
 }

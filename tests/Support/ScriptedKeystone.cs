@@ -4,14 +4,17 @@ using System.Text.Json;
 
 namespace Registry.Support;
 
-/// <summary>The two calls of the identity API that the registry makes, on a real socket, with faults that a real
-/// Keystone would not produce on demand: revocation at once, refusals, silence.</summary>
+/// <summary>The calls of the identity API that the registry makes, on a real socket, with faults that a real
+/// Keystone would not produce on demand: revocation at once, refusals, silence. Its image service is <c>glance</c> in the
+/// region <c>here</c>, and a second one in no region of its own has limits that are nobody's business.</summary>
 public sealed class ScriptedKeystone : IAsyncDisposable
 {
     private readonly HttpListener _listener = new();
     private readonly ConcurrentDictionary<string, object> _tokens = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(string Project, string Resource), int> _limits = new();
     private readonly Task _serving;
     private long _questions;
+    private long _limitQuestions;
     private int _own;
 
     /// <summary>Starts to serve.</summary>
@@ -29,6 +32,12 @@ public sealed class ScriptedKeystone : IAsyncDisposable
     /// <summary>Questions about tokens so far.</summary>
     public long Questions => Interlocked.Read(ref _questions);
 
+    /// <summary>Questions about limits of projects so far.</summary>
+    public long LimitQuestions => Interlocked.Read(ref _limitQuestions);
+
+    /// <summary>Whether the service user has a role on the system.</summary>
+    public bool IsOnSystem { get; set; } = true;
+
     /// <summary>What every call is answered with instead; null for the truth.</summary>
     public int? FailWith { get; set; }
 
@@ -44,6 +53,9 @@ public sealed class ScriptedKeystone : IAsyncDisposable
                 roles = roles.Select(role => new { name = role }),
             },
         };
+
+    /// <summary>Sets a limit: of a project, or the registered one of all.</summary>
+    public void Limit(string resource, int value, string project = "") => _limits[(project, resource)] = value;
 
     /// <summary>Forgets a token.</summary>
     public void Revoke(string token) => _tokens.TryRemove(token, out _);
@@ -99,12 +111,26 @@ public sealed class ScriptedKeystone : IAsyncDisposable
                 return;
             }
 
+            var isOnSystem = body.RootElement.GetProperty("auth").GetProperty("scope").TryGetProperty("system", out _);
+            if (isOnSystem && !IsOnSystem)
+            {
+                response.StatusCode = 401;
+                return;
+            }
+
             response.StatusCode = 201;
-            response.Headers["X-Subject-Token"] = $"own-{_own}";
+            response.Headers["X-Subject-Token"] = $"own-{_own}{(isOnSystem ? "-system" : "")}";
             await WriteAsync(response, new
             {
                 token = new { expires_at = DateTimeOffset.UtcNow.AddHours(1), user = new { id = "registry" } },
             }).ConfigureAwait(false);
+            return;
+        }
+
+        var path = context.Request.Url!.AbsolutePath;
+        if (!path.EndsWith("/auth/tokens", StringComparison.Ordinal))
+        {
+            await TellAsync(context, path.Split('/')[^1]).ConfigureAwait(false);
             return;
         }
 
@@ -122,6 +148,54 @@ public sealed class ScriptedKeystone : IAsyncDisposable
         else
         {
             response.StatusCode = 404;
+        }
+    }
+
+    private async Task TellAsync(HttpListenerContext context, string what)
+    {
+        if (context.Request.Headers["X-Auth-Token"] != $"own-{_own}-system")
+        {
+            context.Response.StatusCode = 401;
+            return;
+        }
+
+        object? Limit((string Project, string Resource) key, int value) => key.Project.Length == 0
+            ? new { service_id = "images", region_id = "here", resource_name = key.Resource, default_limit = value }
+            : new
+            {
+                service_id = "images",
+                region_id = "here",
+                project_id = key.Project,
+                resource_name = key.Resource,
+                resource_limit = value,
+            };
+
+        if (what == "limits")
+        {
+            Interlocked.Increment(ref _limitQuestions);
+        }
+
+        // Everything, whatever was asked for: who asks must look what it got.
+        object? answer = what switch
+        {
+            "services" => new { services = new[] { new { id = "images", name = "glance", type = "image" } } },
+            "endpoints" => new { endpoints = new[] { new { service_id = "images", region_id = "here" } } },
+            "one-endpoint" => new { endpoint = new { service_id = "images", region_id = "here" } },
+            "registered_limits" => new
+            {
+                registered_limits = _limits.Where(l => l.Key.Project.Length == 0).Select(l => Limit(l.Key, l.Value))
+                    .Append(new { service_id = "other", region_id = "here", resource_name = "image_count_total", default_limit = 0 }),
+            },
+            "limits" => new
+            {
+                limits = _limits.Where(l => l.Key.Project.Length > 0).Select(l => Limit(l.Key, l.Value)),
+            },
+            _ => null,
+        };
+        context.Response.StatusCode = answer is null ? 404 : 200;
+        if (answer is not null)
+        {
+            await WriteAsync(context.Response, answer).ConfigureAwait(false);
         }
     }
 

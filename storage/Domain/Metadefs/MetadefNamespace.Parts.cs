@@ -64,7 +64,7 @@ public sealed partial class MetadefNamespace
 
     /// <summary>Removes all definitions of properties.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Protected"/>.</exception>
-    public void ClearProperties() => Clear(_properties);
+    public void ClearProperties() => Clear(_properties, "properties");
 
     /// <summary>Adds the definition of an object.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Conflict"/>: there is one of that name.
@@ -107,7 +107,7 @@ public sealed partial class MetadefNamespace
 
     /// <summary>Removes all definitions of objects.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Protected"/>.</exception>
-    public void ClearObjects() => Clear(_objects);
+    public void ClearObjects() => Clear(_objects, "objects");
 
     /// <summary>Adds a tag.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Conflict"/>: there is one of that name.
@@ -182,7 +182,7 @@ public sealed partial class MetadefNamespace
 
     /// <summary>Removes all tags.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Protected"/>.</exception>
-    public void ClearTags() => Clear(_tags);
+    public void ClearTags() => Clear(_tags, "tags");
 
     /// <summary>Says that the definitions are for a type of resources.</summary>
     /// <param name="name">The type, for example <c>OS::Nova::Flavor</c>.</param>
@@ -210,10 +210,11 @@ public sealed partial class MetadefNamespace
     public MetadefAssociation FindAssociation(string name) =>
         Find(_associations, a => a.Name == name, "resource type", name);
 
-    private void Clear<T>(List<T> parts)
+    private void Clear<T>(List<T> parts, string kind)
     {
         RequireUnprotected();
         parts.Clear();
+        Cleared.Add(kind);
     }
 
     private T Add<T>(List<T> parts, Predicate<T> isSame, string what, string name, T part)

@@ -53,6 +53,9 @@ public sealed partial class MetadefNamespace
     /// <summary>Another one with every saved change of it or of anything in it.</summary>
     public Guid Version { get; private set; } = Guid.NewGuid();
 
+    /// <summary>The kinds of parts of which all were removed since it was loaded.</summary>
+    internal HashSet<string> Cleared { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Makes an empty namespace.</summary>
     public static MetadefNamespace Create(MetadefSettings settings, DateTimeOffset now)
     {

@@ -14,19 +14,7 @@ public sealed class WebhookTests : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        _app = new RegistryApp
-        {
-            Settings =
-            {
-                ["Registry:Events:Webhook"] = _receiver.Url,
-                ["Registry:Events:Secret"] = "key",
-                ["Registry:Events:Source"] = "https://images.example",
-                ["Registry:Events:Poll"] = "00:00:00.05",
-                ["Registry:Events:Timeout"] = "00:00:01",
-                ["Registry:Events:PauseMax"] = "00:00:00.2",
-                ["Registry:Jobs:Poll"] = "00:00:00.05",
-            },
-        };
+        _app = NewApp();
         await _app.InitializeAsync();
     }
 
@@ -110,6 +98,67 @@ public sealed class WebhookTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Who_wants_to_hear_of_downloads_does()
+    {
+        await _app.DisposeAsync();
+        _app = NewApp(("Registry:Events:Disabled", "image.update"));
+        await _app.InitializeAsync();
+        var content = new byte[100_000];
+        new Random(5).NextBytes(content);
+        var id = await _app.UploadAsync(content);
+        Assert.Equal(100_000, (await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop)).Length);
+        await _receiver.WaitAsync(id, "image.send", RegistryApp.Stop);
+        var whole = _receiver.Taken(id).Single(e => e.Type == "image.send").Json.GetProperty("data");
+        Assert.Equal(
+            $$"""
+            {"bytes_sent":100000,"image_id":"{{id}}","owner_id":"default","receiver_tenant_id":"default",
+            "receiver_user_id":{{whole.GetProperty("receiver_user_id").GetRawText()}},"destination_ip":"127.0.0.1"}
+            """.ReplaceLineEndings(""),
+            whole.GetRawText());
+
+        await _app.FlipByteAsync(id, 70_000);
+        await Assert.ThrowsAnyAsync<HttpRequestException>(
+            () => _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        await _receiver.WaitAsync(id, "image.send.error", RegistryApp.Stop);
+        var broken = _receiver.Taken(id).Single(e => e.Type == "image.send.error").Json.GetProperty("data");
+        Assert.InRange(broken.GetProperty("bytes_sent").GetInt64(), 0, 99_999);
+        Assert.DoesNotContain(_receiver.Taken(id), e => e.Type == "image.update");
+    }
+
+    [Fact]
+    public async Task Nobody_hears_of_downloads_by_default_and_of_imports_everybody()
+    {
+        var id = await _app.CreateAsync();
+        using var content = new ByteArrayContent(new byte[1000]);
+        content.Headers.ContentType = new("application/octet-stream");
+        using var staged = await _app.Http.PutAsync($"/v2/images/{id}/stage", content, RegistryApp.Stop);
+        using var imported = await _app.SendAsync(
+            HttpMethod.Post, $"/v2/images/{id}/import", """{"method":{"name":"glance-direct"}}""");
+        Assert.Equal(202, (int)imported.StatusCode);
+        await _receiver.WaitAsync(id, "image.activate", RegistryApp.Stop);
+        await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop);
+        using var deleted = await _app.SendAsync(HttpMethod.Delete, $"/v2/images/{id}");
+        await _receiver.WaitAsync(id, "image.delete", RegistryApp.Stop);
+        Assert.DoesNotContain(_receiver.Taken(id), e => e.Type.StartsWith("image.send", StringComparison.Ordinal));
+
+        var tasks = await RegistryApp.JsonAsync(await _app.SendAsync(HttpMethod.Get, "/v2/tasks"));
+        var task = tasks.GetProperty("tasks")[0].GetProperty("id").GetString()!;
+        await _receiver.WaitAsync(task, "task.success", RegistryApp.Stop);
+        Assert.Equal(
+            ["task.create", "task.run", "task.processing", "task.success"], _receiver.Taken(task).Select(e => e.Type));
+        Assert.Equal(
+            "api_image_import", _receiver.Taken(task)[0].Json.GetProperty("data").GetProperty("type").GetString());
+    }
+
+    [Fact]
+    public void A_word_that_stands_for_nothing_is_a_mistake()
+    {
+        var options = new RegistryOptions { Events = new() { Disabled = "image.sent" } };
+        var mistake = Assert.Throws<ConfigurationException>(options.Validate);
+        Assert.StartsWith("Registry:Events:Disabled is 'image.sent'", mistake.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_change_that_was_refused_is_not_told()
     {
         var id = await _app.CreateAsync();
@@ -146,6 +195,29 @@ public sealed class WebhookTests : IAsyncLifetime
         await receiver.WaitAsync(id, "image.create", RegistryApp.Stop);
         Assert.Null(receiver.Taken(id)[0].Signature);
         await second.StopAsync();
+    }
+
+    private RegistryApp NewApp(params (string Name, string Value)[] settings)
+    {
+        var app = new RegistryApp
+        {
+            Settings =
+            {
+                ["Registry:Events:Webhook"] = _receiver.Url,
+                ["Registry:Events:Secret"] = "key",
+                ["Registry:Events:Source"] = "https://images.example",
+                ["Registry:Events:Poll"] = "00:00:00.05",
+                ["Registry:Events:Timeout"] = "00:00:01",
+                ["Registry:Events:PauseMax"] = "00:00:00.2",
+                ["Registry:Jobs:Poll"] = "00:00:00.05",
+            },
+        };
+        foreach (var (name, value) in settings)
+        {
+            app.Settings[name] = value;
+        }
+
+        return app;
     }
 
     private static Func<JsonElement, int> Refusing(int times, int status)

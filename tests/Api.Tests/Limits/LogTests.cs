@@ -51,6 +51,7 @@ public sealed class LogTests
 
         Assert.Contains(lines, line => line.Contains("forged", StringComparison.Ordinal)); // it was logged, as text
         Assert.DoesNotContain(Canary, registry.Log, StringComparison.Ordinal);
+        Assert.DoesNotContain(directory.Path, registry.Log, StringComparison.Ordinal);
     }
 
     private static async Task SendAsync(Uri url, string request)

@@ -26,7 +26,7 @@ public sealed class UsageTests
             Assert.Equal(
                 """
                 {"usage":{
-                "image_size_total":{"usage":4,"limit":100},
+                "image_size_total":{"usage":3,"limit":100},
                 "image_stage_total":{"usage":2,"limit":100},
                 "image_count_total":{"usage":3,"limit":-1},
                 "image_count_uploading":{"usage":1,"limit":-1}

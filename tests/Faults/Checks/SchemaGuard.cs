@@ -110,7 +110,7 @@ internal sealed class SchemaGuard : FaultCheck
                 Kind = trial.IsProduction ? DatabaseKind.Postgres : DatabaseKind.Sqlite,
                 ConnectionString = site.ConnectionString,
             },
-            new StorageQuota(null));
+            bytesPerProject: null);
         await using var provider = services.BuildServiceProvider();
         await using var db = await provider.GetRequiredService<IDbContextFactory<RegistryDb>>().CreateDbContextAsync();
         await db.GetService<IMigrator>().MigrateAsync(db.Database.GetMigrations().First());

@@ -28,7 +28,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     public async Task Every_write_has_one_effect_all_the_same()
     {
         var databases = new InterceptedDatabases(Database.Options, _loses);
-        var editor = new ImageEditor(databases, Database.Time);
+        var editor = new ImageEditor(databases, Database.Get<StorageQuota>(), Database.Time);
         var ledger = new UploadLedger(
             databases, new StorageQuota(null), Database.Time, NullLogger<UploadLedger>.Instance);
 
@@ -76,7 +76,8 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task A_database_that_stays_away_is_told_as_such()
     {
-        var editor = new ImageEditor(new InterceptedDatabases(Database.Options, _loses), Database.Time);
+        var editor = new ImageEditor(
+            new InterceptedDatabases(Database.Options, _loses), Database.Get<StorageQuota>(), Database.Time);
         var image = Images.Queued();
         await Database.Editor.CreateAsync(image, Cancellation);
         _loses.Next = int.MaxValue;

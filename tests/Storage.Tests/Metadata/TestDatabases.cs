@@ -112,7 +112,7 @@ public sealed class TestDatabase : IAsyncDisposable
         var services = new ServiceCollection();
         services.AddSingleton<TimeProvider>(Time);
         services.AddSingleton(typeof(Microsoft.Extensions.Logging.ILogger<>), typeof(NullLogger<>));
-        services.AddRegistryStorage(options, new StorageQuota(Quota));
+        services.AddRegistryStorage(options, Quota);
         _services = services.BuildServiceProvider();
     }
 
