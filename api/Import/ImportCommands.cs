@@ -29,6 +29,10 @@ internal sealed class ImportCommands(
     /// <summary>The methods that are offered.</summary>
     public IReadOnlyList<string> Methods { get; } = OutboundSection.Split(options.Value.Import.Methods);
 
+    /// <summary>Refuses a method that is not offered.</summary>
+    /// <exception cref="RegistryException">BadRequest.</exception>
+    public void RequireOffered(string method) => ImportRequest.RequireOffered(method, Methods);
+
     /// <summary>Stages bytes for an import.</summary>
     /// <exception cref="RegistryException">NotFound: no such image, or glance-direct is not offered. Forbidden,
     /// InvalidStatusTransition, TooLarge, Busy, QuotaExceeded; ImageRejected for what no import would take.</exception>
@@ -70,7 +74,7 @@ internal sealed class ImportCommands(
                 .Any(role => caller.Roles.Contains(role.ToLowerInvariant()));
         var wish = new ImportOrder(
             request.Method, uri, targets, request.MustSucceed ?? true, injects,
-            NamedStores: request.Stores, AllStores: request.AllStores);
+            NamedStores: request.Stores, AllStores: request.AllStores, TaskInput: request.TaskInput);
         var order = wish.ToJob() with
         {
             Owner = caller.ProjectId,

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Errors;
 using Registry.Api.ImageData;
+using Registry.Api.Images;
 using Registry.Api.Jobs;
 using Registry.Api.Stores;
 using Registry.Engine.Inspect;
@@ -25,6 +26,7 @@ internal sealed partial class ImportJob(
     ImportLedger ledger,
     UploadLedger uploads,
     ImageEditor editor,
+    ImageCommands images,
     ImportSteps steps,
     ImageStaging staging,
     ImageCopier copier,
@@ -81,10 +83,7 @@ internal sealed partial class ImportJob(
 
         var staged = await ledger.AbandonAsync(
             job.ImageId!, job.Id, Kind, code, message, Properties(order, order.Stores), CancellationToken.None);
-        if (staged is not null)
-        {
-            await staging.RemoveAsync(staged.StoreId, staged.Key);
-        }
+        await CleanAsync(job.ImageId!, order, staged);
     }
 
     /// <inheritdoc/>
@@ -96,10 +95,21 @@ internal sealed partial class ImportJob(
             var staged = await ledger.AbandonAsync(
                 orphan.ImageId, Guid.Empty, Kind, orphan.Code ?? JobQueue.AttemptsExhausted,
                 orphan.Message ?? "The import was given up.", Properties(order: null, []), cancellationToken);
-            if (staged is not null)
-            {
-                await staging.RemoveAsync(staged.StoreId, staged.Key);
-            }
+            await CleanAsync(orphan.ImageId, orphan.Input is null ? null : ImportOrder.Read(orphan.Input), staged);
+        }
+    }
+
+    // An image that was made for the import has nothing to wait for.
+    private async Task CleanAsync(string imageId, ImportOrder? order, StagedBlob? staged)
+    {
+        if (staged is not null)
+        {
+            await staging.RemoveAsync(staged.StoreId, staged.Key);
+        }
+
+        if (order?.TaskInput is not null)
+        {
+            await images.DiscardAsync(imageId);
         }
     }
 

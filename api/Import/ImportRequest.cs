@@ -22,6 +22,10 @@ internal sealed record ImportRequest
     /// <summary>Whether one store that fails fails the import; null when not said, which is yes.</summary>
     public bool? MustSucceed { get; init; }
 
+    /// <summary>Input of the task that made the image for this import, JSON; null for an image that was there
+    /// before.</summary>
+    public string? TaskInput { get; init; }
+
     /// <summary>Reads a body.</summary>
     /// <param name="body">The body.</param>
     /// <param name="methods">The methods that are offered.</param>
@@ -38,11 +42,7 @@ internal sealed record ImportRequest
         }
 
         var known = name.GetString()!;
-        if (!methods.Contains(known))
-        {
-            throw ImageRules.Bad($"Unknown import method name '{ImageRules.Shown(known)}'.");
-        }
-
+        RequireOffered(known, methods);
         string? uri = null;
         if (known == ImportMethods.Web)
         {
@@ -59,6 +59,16 @@ internal sealed record ImportRequest
             AllStores = ReadFlag(body, "all_stores") ?? false,
             MustSucceed = ReadFlag(body, "all_stores_must_succeed"),
         };
+    }
+
+    /// <summary>Refuses a method that is not offered.</summary>
+    /// <exception cref="RegistryException">BadRequest.</exception>
+    public static void RequireOffered(string method, IReadOnlyList<string> methods)
+    {
+        if (!methods.Contains(method))
+        {
+            throw ImageRules.Bad($"Unknown import method name '{ImageRules.Shown(method)}'.");
+        }
     }
 
     private static List<string>? ReadStores(JsonElement body)

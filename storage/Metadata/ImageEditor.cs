@@ -123,6 +123,31 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
             cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Deletes an image that waits for its bytes; any other is left alone.</summary>
+    /// <param name="id">The image. That it may be deleted is the caller's to know.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>Whether it is deleted now.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is none.
+    /// -or- <see cref="ErrorCode.Protected"/>: it is protected.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public Task<bool> DeleteQueuedAsync(string id, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                await DatabaseDialect.LockAsync(db, id, cancellationToken).ConfigureAwait(false);
+                var image = await FindAsync(db, id, Viewer.System, cancellationToken).ConfigureAwait(false);
+                if (image.Status != ImageStatus.Queued)
+                {
+                    return false;
+                }
+
+                image.Delete(time.GetUtcNow());
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                return true;
+            },
+            cancellationToken);
+
     /// <summary>Forgets one of the places where an image's bytes are. The blob there is garbage from then on.</summary>
     /// <param name="id">The image. That it may lose a place is the caller's to know.</param>
     /// <param name="storeId">The store.</param>
