@@ -17,7 +17,7 @@ namespace Registry.Api.Import;
 /// <summary>Imports an image: brings its bytes to the stores that were asked for, judges them and makes the image
 /// active.</summary>
 /// <remarks>
-/// 1. fetch, unpack, convert (<see cref="ImportSteps"/>), each into staged bytes; 2. judge; 3. copy to the other stores;
+/// 1. fetch, unpack or take the disk out, convert (<see cref="ImportSteps"/>), each into staged bytes; 2. judge; 3. copy to the other stores;
 /// 4. one transaction: active, with all places. Whatever fails before leaves the image queued, and says why. Bytes that are
 /// staged in a store of the image are not moved again: they become its own.
 /// </remarks>
@@ -159,7 +159,7 @@ internal sealed partial class ImportJob(
             staged,
             new ImportOutcome
             {
-                Result = ResultOf(staged, verdict, disk),
+                Result = ResultOf(staged, verdict, disk, container),
                 Judged = (image.DiskFormat, image.ContainerFormat),
                 StoreIds = reached,
                 Copies = copies,
@@ -175,7 +175,8 @@ internal sealed partial class ImportJob(
         return Result(image.Id, failed);
     }
 
-    private static UploadResult ResultOf(StagedBlob staged, UploadVerdict verdict, string diskFormat) => new()
+    private static UploadResult ResultOf(
+        StagedBlob staged, UploadVerdict verdict, string diskFormat, string containerFormat) => new()
     {
         Size = staged.DataLength,
         VirtualSize = staged.DiskBytes ?? verdict.VirtualSize,
@@ -183,6 +184,7 @@ internal sealed partial class ImportJob(
         HashAlgorithm = staged.HashAlgorithm,
         HashValue = staged.HashValue,
         DiskFormat = diskFormat,
+        ContainerFormat = containerFormat,
         IndexLength = staged.IndexLength,
         IndexDigest = staged.IndexDigest,
     };

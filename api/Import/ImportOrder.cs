@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Registry.Api.Federation;
 using Registry.Api.Locations;
 using Registry.Storage.Domain;
 
@@ -15,6 +16,7 @@ namespace Registry.Api.Import;
 /// <param name="AllStores">Whether the caller asked for all stores.</param>
 /// <param name="TaskInput">Input of the task that made the image for this import, JSON: should it fail, the image goes
 /// again. Null for an image that was there before.</param>
+/// <param name="Remote">The image of another region to take over; null for other methods.</param>
 internal sealed record ImportOrder(
     string Method,
     string? Uri,
@@ -24,7 +26,8 @@ internal sealed record ImportOrder(
     NewLocation? Location = null,
     IReadOnlyList<string>? NamedStores = null,
     bool AllStores = false,
-    string? TaskInput = null)
+    string? TaskInput = null,
+    RemoteImage? Remote = null)
 {
     /// <summary>The kind of these jobs.</summary>
     public const string Kind = "import";

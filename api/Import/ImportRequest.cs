@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Registry.Api.Federation;
 using Registry.Api.Images;
 using Registry.Storage.Domain;
 
@@ -12,6 +13,9 @@ internal sealed record ImportRequest
 
     /// <summary>What to download; null unless the method is web-download.</summary>
     public string? Uri { get; init; }
+
+    /// <summary>The image of another region; null unless the method is glance-download.</summary>
+    public GlanceSource? Remote { get; init; }
 
     /// <summary>The stores named; null when none are.</summary>
     public IReadOnlyList<string>? Stores { get; init; }
@@ -55,6 +59,7 @@ internal sealed record ImportRequest
         {
             Method = known,
             Uri = uri,
+            Remote = known == ImportMethods.Glance ? GlanceSource.Read(method) : null,
             Stores = ReadStores(body),
             AllStores = ReadFlag(body, "all_stores") ?? false,
             MustSucceed = ReadFlag(body, "all_stores_must_succeed"),

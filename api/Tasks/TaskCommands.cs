@@ -38,7 +38,7 @@ internal sealed class TaskCommands(
         var import = new ImportRequest { Method = ImportMethods.Web, Uri = request.Uri, TaskInput = request.Input };
         try
         {
-            return await imports.StartAsync(caller, image.Id, import, storeHeader: null, requestId, cancellationToken);
+            return await imports.StartAsync(caller, image.Id, import, storeHeader: null, token: null, requestId, cancellationToken);
         }
         catch (RegistryException)
         {

@@ -104,6 +104,13 @@ internal static class TaskJson
             json.WriteString("uri"u8, order.Uri);
         }
 
+        if (order.Remote is { Source: var source })
+        {
+            json.WriteString("glance_region"u8, source.Region);
+            json.WriteString("glance_image_id"u8, source.ImageId);
+            json.WriteString("glance_service_interface"u8, source.Interface);
+        }
+
         json.WriteEndObject();
         if (order.NamedStores is { } named)
         {

@@ -473,6 +473,10 @@ namespace Registry.Migrations.Sqlite.Migrations
                         .HasColumnType("INTEGER")
                         .HasColumnName("run_after");
 
+                    b.Property<string>("Secret")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("secret");
+
                     b.Property<string>("Status")
                         .IsRequired()
                         .HasColumnType("TEXT")
