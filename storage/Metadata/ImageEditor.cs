@@ -40,7 +40,10 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
                         ErrorCode.DuplicateId, $"Image ID {image.Id} already exists!", inner: exception);
                 }
 
-                return true;
+                // Asked now that nobody can purge one of this id any more.
+                return await DatabasePurge.HadAsync(db, image.Id, cancellationToken).ConfigureAwait(false)
+                    ? throw new RegistryException(ErrorCode.DuplicateId, $"Image ID {image.Id} already exists!")
+                    : true;
             },
             cancellationToken).ConfigureAwait(false);
     }

@@ -397,6 +397,22 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.ToTable("image_tags", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.ImageTombstone", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<long>("DeletedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("deleted_at");
+
+                    b.HasKey("Id")
+                        .HasName("pk_image_tombstones");
+
+                    b.ToTable("image_tombstones", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Job", b =>
                 {
                     b.Property<Guid>("Id")

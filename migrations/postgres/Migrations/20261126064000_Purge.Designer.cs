@@ -4,145 +4,165 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 using Registry.Storage.Metadata;
 
 #nullable disable
 
-namespace Registry.Migrations.Sqlite.Migrations
+namespace Registry.Migrations.Postgres.Migrations
 {
     [DbContext(typeof(RegistryDb))]
-    [Migration("20261126064010_JobSecret")]
-    partial class JobSecret
+    [Migration("20261126064000_Purge")]
+    partial class Purge
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
-            modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
+            modelBuilder
+                .HasAnnotation("ProductVersion", "10.0.15")
+                .HasAnnotation("Relational:MaxIdentifierLength", 63);
+
+            NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
             modelBuilder.Entity("Registry.Storage.Domain.Image", b =>
                 {
                     b.Property<string>("Id")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("id");
+                        .HasColumnType("text")
+                        .HasColumnName("id")
+                        .UseCollation("C");
 
                     b.Property<string>("Checksum")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("checksum");
+                        .HasColumnType("text")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
 
                     b.Property<string>("ContainerFormat")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("container_format");
+                        .HasColumnType("text")
+                        .HasColumnName("container_format")
+                        .UseCollation("C");
 
                     b.Property<string>("ContainerFormatKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("TEXT")
+                        .HasColumnType("text")
                         .HasColumnName("container_format_key")
-                        .HasComputedColumnSql("coalesce(container_format, '')", true);
+                        .HasComputedColumnSql("coalesce(container_format, '')", true)
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
-                    b.Property<long?>("DeletedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset?>("DeletedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("deleted_at");
 
                     b.Property<string>("DiskFormat")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("disk_format");
+                        .HasColumnType("text")
+                        .HasColumnName("disk_format")
+                        .UseCollation("C");
 
                     b.Property<string>("DiskFormatKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("TEXT")
+                        .HasColumnType("text")
                         .HasColumnName("disk_format_key")
-                        .HasComputedColumnSql("coalesce(disk_format, '')", true);
+                        .HasComputedColumnSql("coalesce(disk_format, '')", true)
+                        .UseCollation("C");
 
                     b.Property<string>("FailureCode")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("failure_code");
+                        .HasColumnType("text")
+                        .HasColumnName("failure_code")
+                        .UseCollation("C");
 
                     b.Property<string>("FailureReason")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("failure_reason");
+                        .HasColumnType("text")
+                        .HasColumnName("failure_reason")
+                        .UseCollation("C");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("generation");
 
                     b.Property<string>("HashAlgorithm")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("os_hash_algo");
+                        .HasColumnType("text")
+                        .HasColumnName("os_hash_algo")
+                        .UseCollation("C");
 
                     b.Property<string>("HashValue")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("os_hash_value");
+                        .HasColumnType("text")
+                        .HasColumnName("os_hash_value")
+                        .UseCollation("C");
 
                     b.Property<bool>("IsHidden")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("boolean")
                         .HasColumnName("is_hidden");
 
                     b.Property<bool>("IsProtected")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("boolean")
                         .HasColumnName("is_protected");
 
                     b.Property<int>("MinDisk")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("integer")
                         .HasColumnName("min_disk");
 
                     b.Property<int>("MinRam")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("integer")
                         .HasColumnName("min_ram");
 
                     b.Property<string>("Name")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
                     b.Property<string>("NameKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("TEXT")
+                        .HasColumnType("text")
                         .HasColumnName("name_key")
-                        .HasComputedColumnSql("coalesce(name, '')", true);
+                        .HasComputedColumnSql("coalesce(name, '')", true)
+                        .UseCollation("C");
 
                     b.Property<string>("Owner")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("owner");
+                        .HasColumnType("text")
+                        .HasColumnName("owner")
+                        .UseCollation("C");
 
                     b.Property<long>("Revision")
                         .IsConcurrencyToken()
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("revision");
 
                     b.Property<long?>("Size")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("size");
 
                     b.Property<long>("SizeKey")
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("size_key")
                         .HasComputedColumnSql("coalesce(size, 0)", true);
 
                     b.Property<string>("Status")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("status");
+                        .HasColumnType("text")
+                        .HasColumnName("status")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.Property<long?>("VirtualSize")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("virtual_size");
 
                     b.Property<string>("Visibility")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("visibility");
+                        .HasColumnType("text")
+                        .HasColumnName("visibility")
+                        .UseCollation("C");
 
                     b.HasKey("Id")
                         .HasName("pk_images");
@@ -267,47 +287,51 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageLocation", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("StoreId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("store_id");
+                        .HasColumnType("text")
+                        .HasColumnName("store_id")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
-                    b.Property<long?>("DamagedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset?>("DamagedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("damaged_at");
 
                     b.Property<long>("DataLength")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("data_length");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("generation");
 
                     b.Property<byte[]>("IndexDigest")
                         .IsRequired()
                         .HasMaxLength(32)
-                        .HasColumnType("BLOB")
+                        .HasColumnType("bytea")
                         .HasColumnName("index_digest")
                         .IsFixedLength();
 
                     b.Property<long>("IndexLength")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("index_length");
 
                     b.Property<string>("Metadata")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("metadata");
+                        .HasColumnType("text")
+                        .HasColumnName("metadata")
+                        .UseCollation("C");
 
                     b.Property<string>("Url")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("url");
+                        .HasColumnType("text")
+                        .HasColumnName("url")
+                        .UseCollation("C");
 
                     b.HasKey("ImageId", "StoreId")
                         .HasName("pk_image_locations");
@@ -321,24 +345,27 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageMember", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("MemberId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("member_id");
+                        .HasColumnType("text")
+                        .HasColumnName("member_id")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Status")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("status");
+                        .HasColumnType("text")
+                        .HasColumnName("status")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.HasKey("ImageId", "MemberId")
@@ -353,24 +380,28 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageProperty", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("Name")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
                     b.Property<string>("Value")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("value");
+                        .HasColumnType("text")
+                        .HasColumnName("value")
+                        .UseCollation("C");
 
                     b.Property<string>("ValueKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("TEXT")
+                        .HasColumnType("text")
                         .HasColumnName("value_key")
-                        .HasComputedColumnSql("substr(value, 1, 100)", true);
+                        .HasComputedColumnSql("substr(value, 1, 100)", true)
+                        .UseCollation("C");
 
                     b.HasKey("ImageId", "Name")
                         .HasName("pk_image_properties");
@@ -384,12 +415,14 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageTag", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("Value")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("value");
+                        .HasColumnType("text")
+                        .HasColumnName("value")
+                        .UseCollation("C");
 
                     b.HasKey("ImageId", "Value")
                         .HasName("pk_image_tags");
@@ -400,110 +433,141 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.ToTable("image_tags", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.ImageTombstone", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasColumnType("text")
+                        .HasColumnName("id")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("DeletedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("deleted_at");
+
+                    b.HasKey("Id")
+                        .HasName("pk_image_tombstones");
+
+                    b.ToTable("image_tombstones", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Job", b =>
                 {
                     b.Property<Guid>("Id")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("id");
 
                     b.Property<int>("Attempt")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("integer")
                         .HasColumnName("attempt");
 
                     b.Property<int>("AttemptsMax")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("integer")
                         .HasColumnName("attempts_max");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<long>("Done")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("done");
 
-                    b.Property<long?>("EndedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset?>("EndedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("ended_at");
 
                     b.Property<string>("FailureCode")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("failure_code");
+                        .HasColumnType("text")
+                        .HasColumnName("failure_code")
+                        .UseCollation("C");
 
                     b.Property<string>("ImageId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("Input")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("input");
+                        .HasColumnType("text")
+                        .HasColumnName("input")
+                        .UseCollation("C");
 
                     b.Property<bool>("IsCancelRequested")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("boolean")
                         .HasColumnName("is_cancel_requested");
 
                     b.Property<string>("Kind")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("kind");
+                        .HasColumnType("text")
+                        .HasColumnName("kind")
+                        .UseCollation("C");
 
                     b.Property<string>("LeaseOwner")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("lease_owner");
+                        .HasColumnType("text")
+                        .HasColumnName("lease_owner")
+                        .UseCollation("C");
 
-                    b.Property<long?>("LeaseUntil")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset?>("LeaseUntil")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("lease_until");
 
                     b.Property<string>("Message")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("message");
+                        .HasColumnType("text")
+                        .HasColumnName("message")
+                        .UseCollation("C");
 
                     b.Property<string>("Owner")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("owner");
+                        .HasColumnType("text")
+                        .HasColumnName("owner")
+                        .UseCollation("C");
 
                     b.Property<string>("RequestId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("request_id");
+                        .HasColumnType("text")
+                        .HasColumnName("request_id")
+                        .UseCollation("C");
 
                     b.Property<string>("Result")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("result");
+                        .HasColumnType("text")
+                        .HasColumnName("result")
+                        .UseCollation("C");
 
-                    b.Property<long>("RunAfter")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("RunAfter")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("run_after");
 
                     b.Property<string>("Secret")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("secret");
+                        .HasColumnType("text")
+                        .HasColumnName("secret")
+                        .UseCollation("C");
 
                     b.Property<string>("Status")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("status");
+                        .HasColumnType("text")
+                        .HasColumnName("status")
+                        .UseCollation("C");
 
                     b.Property<string>("Step")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("step");
+                        .HasColumnType("text")
+                        .HasColumnName("step")
+                        .UseCollation("C");
 
                     b.Property<long?>("Total")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("total");
 
                     b.Property<string>("UniqueKey")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("unique_key");
+                        .HasColumnType("text")
+                        .HasColumnName("unique_key")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.Property<string>("UserId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("user_id");
+                        .HasColumnType("text")
+                        .HasColumnName("user_id")
+                        .UseCollation("C");
 
                     b.HasKey("Id")
                         .HasName("pk_jobs");
@@ -532,24 +596,27 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Prefix")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("prefix");
+                        .HasColumnType("text")
+                        .HasColumnName("prefix")
+                        .UseCollation("C");
 
                     b.Property<string>("PropertiesTarget")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("properties_target");
+                        .HasColumnType("text")
+                        .HasColumnName("properties_target")
+                        .UseCollation("C");
 
                     b.HasKey("NamespaceId", "Name")
                         .HasName("pk_metadef_associations");
@@ -563,45 +630,49 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefNamespace", b =>
                 {
                     b.Property<Guid>("Id")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("id");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Description")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("description");
+                        .HasColumnType("text")
+                        .HasColumnName("description")
+                        .UseCollation("C");
 
                     b.Property<string>("DisplayName")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("display_name");
+                        .HasColumnType("text")
+                        .HasColumnName("display_name")
+                        .UseCollation("C");
 
                     b.Property<bool>("IsProtected")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("boolean")
                         .HasColumnName("is_protected");
 
                     b.Property<bool>("IsPublic")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("boolean")
                         .HasColumnName("is_public");
 
                     b.Property<string>("Name")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
                     b.Property<string>("Owner")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("owner");
+                        .HasColumnType("text")
+                        .HasColumnName("owner")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.Property<Guid>("Version")
                         .IsConcurrencyToken()
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("version");
 
                     b.HasKey("Id")
@@ -623,31 +694,35 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefObject", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Description")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("description");
+                        .HasColumnType("text")
+                        .HasColumnName("description")
+                        .UseCollation("C");
 
                     b.Property<string>("Properties")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("properties");
+                        .HasColumnType("text")
+                        .HasColumnName("properties")
+                        .UseCollation("C");
 
                     b.Property<string>("Required")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("required");
+                        .HasColumnType("text")
+                        .HasColumnName("required")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.HasKey("NamespaceId", "Name")
@@ -659,24 +734,26 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefProperty", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Schema")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("schema");
+                        .HasColumnType("text")
+                        .HasColumnName("schema")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.HasKey("NamespaceId", "Name")
@@ -688,11 +765,12 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefResourceType", b =>
                 {
                     b.Property<string>("Name")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.HasKey("Name")
@@ -704,24 +782,26 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefTag", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("NameKey")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name_key");
+                        .HasColumnType("text")
+                        .HasColumnName("name_key")
+                        .UseCollation("C");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Name")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
+                        .HasColumnType("text")
+                        .HasColumnName("name")
+                        .UseCollation("C");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 
                     b.HasKey("NamespaceId", "NameKey")
@@ -734,39 +814,44 @@ namespace Registry.Migrations.Sqlite.Migrations
                 {
                     b.Property<long>("Number")
                         .ValueGeneratedOnAdd()
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("number");
 
-                    b.Property<long>("CreatedAt")
-                        .HasColumnType("INTEGER")
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Number"));
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Data")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("data");
+                        .HasColumnType("text")
+                        .HasColumnName("data")
+                        .UseCollation("C");
 
-                    b.Property<long>("DueAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("DueAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("due_at");
 
                     b.Property<int>("Failures")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("integer")
                         .HasColumnName("failures");
 
                     b.Property<Guid>("Id")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("id");
 
                     b.Property<string>("Subject")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("subject");
+                        .HasColumnType("text")
+                        .HasColumnName("subject")
+                        .UseCollation("C");
 
                     b.Property<string>("Type")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("type");
+                        .HasColumnType("text")
+                        .HasColumnName("type")
+                        .UseCollation("C");
 
                     b.HasKey("Number")
                         .HasName("pk_events");
@@ -783,61 +868,68 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("Checksum")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("checksum");
+                        .HasColumnType("text")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
 
                     b.Property<long>("DataLength")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("data_length");
 
                     b.Property<long?>("DiskBytes")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("disk_bytes");
 
                     b.Property<string>("Form")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("form");
+                        .HasColumnType("text")
+                        .HasColumnName("form")
+                        .UseCollation("C");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("generation");
 
                     b.Property<string>("HashAlgorithm")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("hash_algorithm");
+                        .HasColumnType("text")
+                        .HasColumnName("hash_algorithm")
+                        .UseCollation("C");
 
                     b.Property<string>("HashValue")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("hash_value");
+                        .HasColumnType("text")
+                        .HasColumnName("hash_value")
+                        .UseCollation("C");
 
                     b.Property<byte[]>("IndexDigest")
                         .IsRequired()
                         .HasMaxLength(32)
-                        .HasColumnType("BLOB")
+                        .HasColumnType("bytea")
                         .HasColumnName("index_digest")
                         .IsFixedLength();
 
                     b.Property<long>("IndexLength")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("index_length");
 
                     b.Property<string>("Inspection")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("inspection");
+                        .HasColumnType("text")
+                        .HasColumnName("inspection")
+                        .UseCollation("C");
 
                     b.Property<string>("StoreId")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("store_id");
+                        .HasColumnType("text")
+                        .HasColumnName("store_id")
+                        .UseCollation("C");
 
                     b.HasKey("ImageId")
                         .HasName("pk_staged_blobs");
@@ -848,35 +940,38 @@ namespace Registry.Migrations.Sqlite.Migrations
             modelBuilder.Entity("Registry.Storage.Metadata.UploadIntent", b =>
                 {
                     b.Property<Guid>("Id")
-                        .HasColumnType("TEXT")
+                        .HasColumnType("uuid")
                         .HasColumnName("id");
 
-                    b.Property<long>("ExpiresAt")
-                        .HasColumnType("INTEGER")
+                    b.Property<DateTimeOffset>("ExpiresAt")
+                        .HasColumnType("timestamp with time zone")
                         .HasColumnName("expires_at");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("generation");
 
                     b.Property<string>("ImageId")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("image_id");
+                        .HasColumnType("text")
+                        .HasColumnName("image_id")
+                        .UseCollation("C");
 
                     b.Property<string>("Owner")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("owner");
+                        .HasColumnType("text")
+                        .HasColumnName("owner")
+                        .UseCollation("C");
 
                     b.Property<long>("ReservedBytes")
-                        .HasColumnType("INTEGER")
+                        .HasColumnType("bigint")
                         .HasColumnName("reserved_bytes");
 
                     b.Property<string>("StoreId")
                         .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("store_id");
+                        .HasColumnType("text")
+                        .HasColumnName("store_id")
+                        .UseCollation("C");
 
                     b.HasKey("Id")
                         .HasName("pk_upload_intents");

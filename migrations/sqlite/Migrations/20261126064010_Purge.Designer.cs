@@ -4,165 +4,145 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 using Registry.Storage.Metadata;
 
 #nullable disable
 
-namespace Registry.Migrations.Postgres.Migrations
+namespace Registry.Migrations.Sqlite.Migrations
 {
     [DbContext(typeof(RegistryDb))]
-    [Migration("20261126064000_JobSecret")]
-    partial class JobSecret
+    [Migration("20261126064010_Purge")]
+    partial class Purge
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
-            modelBuilder
-                .HasAnnotation("ProductVersion", "10.0.15")
-                .HasAnnotation("Relational:MaxIdentifierLength", 63);
-
-            NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
+            modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
             modelBuilder.Entity("Registry.Storage.Domain.Image", b =>
                 {
                     b.Property<string>("Id")
-                        .HasColumnType("text")
-                        .HasColumnName("id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
 
                     b.Property<string>("Checksum")
-                        .HasColumnType("text")
-                        .HasColumnName("checksum")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("checksum");
 
                     b.Property<string>("ContainerFormat")
-                        .HasColumnType("text")
-                        .HasColumnName("container_format")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("container_format");
 
                     b.Property<string>("ContainerFormatKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("text")
+                        .HasColumnType("TEXT")
                         .HasColumnName("container_format_key")
-                        .HasComputedColumnSql("coalesce(container_format, '')", true)
-                        .UseCollation("C");
+                        .HasComputedColumnSql("coalesce(container_format, '')", true);
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
-                    b.Property<DateTimeOffset?>("DeletedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long?>("DeletedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("deleted_at");
 
                     b.Property<string>("DiskFormat")
-                        .HasColumnType("text")
-                        .HasColumnName("disk_format")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("disk_format");
 
                     b.Property<string>("DiskFormatKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("text")
+                        .HasColumnType("TEXT")
                         .HasColumnName("disk_format_key")
-                        .HasComputedColumnSql("coalesce(disk_format, '')", true)
-                        .UseCollation("C");
+                        .HasComputedColumnSql("coalesce(disk_format, '')", true);
 
                     b.Property<string>("FailureCode")
-                        .HasColumnType("text")
-                        .HasColumnName("failure_code")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("failure_code");
 
                     b.Property<string>("FailureReason")
-                        .HasColumnType("text")
-                        .HasColumnName("failure_reason")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("failure_reason");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("generation");
 
                     b.Property<string>("HashAlgorithm")
-                        .HasColumnType("text")
-                        .HasColumnName("os_hash_algo")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("os_hash_algo");
 
                     b.Property<string>("HashValue")
-                        .HasColumnType("text")
-                        .HasColumnName("os_hash_value")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("os_hash_value");
 
                     b.Property<bool>("IsHidden")
-                        .HasColumnType("boolean")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("is_hidden");
 
                     b.Property<bool>("IsProtected")
-                        .HasColumnType("boolean")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("is_protected");
 
                     b.Property<int>("MinDisk")
-                        .HasColumnType("integer")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("min_disk");
 
                     b.Property<int>("MinRam")
-                        .HasColumnType("integer")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("min_ram");
 
                     b.Property<string>("Name")
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
                     b.Property<string>("NameKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("text")
+                        .HasColumnType("TEXT")
                         .HasColumnName("name_key")
-                        .HasComputedColumnSql("coalesce(name, '')", true)
-                        .UseCollation("C");
+                        .HasComputedColumnSql("coalesce(name, '')", true);
 
                     b.Property<string>("Owner")
-                        .HasColumnType("text")
-                        .HasColumnName("owner")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("owner");
 
                     b.Property<long>("Revision")
                         .IsConcurrencyToken()
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("revision");
 
                     b.Property<long?>("Size")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("size");
 
                     b.Property<long>("SizeKey")
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("size_key")
                         .HasComputedColumnSql("coalesce(size, 0)", true);
 
                     b.Property<string>("Status")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("status")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("status");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.Property<long?>("VirtualSize")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("virtual_size");
 
                     b.Property<string>("Visibility")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("visibility")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("visibility");
 
                     b.HasKey("Id")
                         .HasName("pk_images");
@@ -287,51 +267,47 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageLocation", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("StoreId")
-                        .HasColumnType("text")
-                        .HasColumnName("store_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("store_id");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
-                    b.Property<DateTimeOffset?>("DamagedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long?>("DamagedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("damaged_at");
 
                     b.Property<long>("DataLength")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("data_length");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("generation");
 
                     b.Property<byte[]>("IndexDigest")
                         .IsRequired()
                         .HasMaxLength(32)
-                        .HasColumnType("bytea")
+                        .HasColumnType("BLOB")
                         .HasColumnName("index_digest")
                         .IsFixedLength();
 
                     b.Property<long>("IndexLength")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("index_length");
 
                     b.Property<string>("Metadata")
-                        .HasColumnType("text")
-                        .HasColumnName("metadata")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("metadata");
 
                     b.Property<string>("Url")
-                        .HasColumnType("text")
-                        .HasColumnName("url")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("url");
 
                     b.HasKey("ImageId", "StoreId")
                         .HasName("pk_image_locations");
@@ -345,27 +321,24 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageMember", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("MemberId")
-                        .HasColumnType("text")
-                        .HasColumnName("member_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("member_id");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Status")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("status")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("status");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.HasKey("ImageId", "MemberId")
@@ -380,28 +353,24 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageProperty", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
                     b.Property<string>("Value")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("value")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("value");
 
                     b.Property<string>("ValueKey")
                         .IsRequired()
                         .ValueGeneratedOnAddOrUpdate()
-                        .HasColumnType("text")
+                        .HasColumnType("TEXT")
                         .HasColumnName("value_key")
-                        .HasComputedColumnSql("substr(value, 1, 100)", true)
-                        .UseCollation("C");
+                        .HasComputedColumnSql("substr(value, 1, 100)", true);
 
                     b.HasKey("ImageId", "Name")
                         .HasName("pk_image_properties");
@@ -415,14 +384,12 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.ImageTag", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("Value")
-                        .HasColumnType("text")
-                        .HasColumnName("value")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("value");
 
                     b.HasKey("ImageId", "Value")
                         .HasName("pk_image_tags");
@@ -433,124 +400,126 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.ToTable("image_tags", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.ImageTombstone", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<long>("DeletedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("deleted_at");
+
+                    b.HasKey("Id")
+                        .HasName("pk_image_tombstones");
+
+                    b.ToTable("image_tombstones", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Job", b =>
                 {
                     b.Property<Guid>("Id")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("id");
 
                     b.Property<int>("Attempt")
-                        .HasColumnType("integer")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("attempt");
 
                     b.Property<int>("AttemptsMax")
-                        .HasColumnType("integer")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("attempts_max");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<long>("Done")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("done");
 
-                    b.Property<DateTimeOffset?>("EndedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long?>("EndedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("ended_at");
 
                     b.Property<string>("FailureCode")
-                        .HasColumnType("text")
-                        .HasColumnName("failure_code")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("failure_code");
 
                     b.Property<string>("ImageId")
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("Input")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("input")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("input");
 
                     b.Property<bool>("IsCancelRequested")
-                        .HasColumnType("boolean")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("is_cancel_requested");
 
                     b.Property<string>("Kind")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("kind")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("kind");
 
                     b.Property<string>("LeaseOwner")
-                        .HasColumnType("text")
-                        .HasColumnName("lease_owner")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("lease_owner");
 
-                    b.Property<DateTimeOffset?>("LeaseUntil")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long?>("LeaseUntil")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("lease_until");
 
                     b.Property<string>("Message")
-                        .HasColumnType("text")
-                        .HasColumnName("message")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("message");
 
                     b.Property<string>("Owner")
-                        .HasColumnType("text")
-                        .HasColumnName("owner")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("owner");
 
                     b.Property<string>("RequestId")
-                        .HasColumnType("text")
-                        .HasColumnName("request_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("request_id");
 
                     b.Property<string>("Result")
-                        .HasColumnType("text")
-                        .HasColumnName("result")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("result");
 
-                    b.Property<DateTimeOffset>("RunAfter")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("RunAfter")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("run_after");
 
                     b.Property<string>("Secret")
-                        .HasColumnType("text")
-                        .HasColumnName("secret")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("secret");
 
                     b.Property<string>("Status")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("status")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("status");
 
                     b.Property<string>("Step")
-                        .HasColumnType("text")
-                        .HasColumnName("step")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("step");
 
                     b.Property<long?>("Total")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("total");
 
                     b.Property<string>("UniqueKey")
-                        .HasColumnType("text")
-                        .HasColumnName("unique_key")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("unique_key");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.Property<string>("UserId")
-                        .HasColumnType("text")
-                        .HasColumnName("user_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("user_id");
 
                     b.HasKey("Id")
                         .HasName("pk_jobs");
@@ -579,27 +548,24 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Prefix")
-                        .HasColumnType("text")
-                        .HasColumnName("prefix")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("prefix");
 
                     b.Property<string>("PropertiesTarget")
-                        .HasColumnType("text")
-                        .HasColumnName("properties_target")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("properties_target");
 
                     b.HasKey("NamespaceId", "Name")
                         .HasName("pk_metadef_associations");
@@ -613,49 +579,45 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefNamespace", b =>
                 {
                     b.Property<Guid>("Id")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("id");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Description")
-                        .HasColumnType("text")
-                        .HasColumnName("description")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("description");
 
                     b.Property<string>("DisplayName")
-                        .HasColumnType("text")
-                        .HasColumnName("display_name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("display_name");
 
                     b.Property<bool>("IsProtected")
-                        .HasColumnType("boolean")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("is_protected");
 
                     b.Property<bool>("IsPublic")
-                        .HasColumnType("boolean")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("is_public");
 
                     b.Property<string>("Name")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
                     b.Property<string>("Owner")
-                        .HasColumnType("text")
-                        .HasColumnName("owner")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("owner");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.Property<Guid>("Version")
                         .IsConcurrencyToken()
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("version");
 
                     b.HasKey("Id")
@@ -677,35 +639,31 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefObject", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Description")
-                        .HasColumnType("text")
-                        .HasColumnName("description")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("description");
 
                     b.Property<string>("Properties")
-                        .HasColumnType("text")
-                        .HasColumnName("properties")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("properties");
 
                     b.Property<string>("Required")
-                        .HasColumnType("text")
-                        .HasColumnName("required")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("required");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.HasKey("NamespaceId", "Name")
@@ -717,26 +675,24 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefProperty", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("Name")
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Schema")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("schema")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("schema");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.HasKey("NamespaceId", "Name")
@@ -748,12 +704,11 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefResourceType", b =>
                 {
                     b.Property<string>("Name")
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.HasKey("Name")
@@ -765,26 +720,24 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefTag", b =>
                 {
                     b.Property<Guid>("NamespaceId")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("namespace_id");
 
                     b.Property<string>("NameKey")
-                        .HasColumnType("text")
-                        .HasColumnName("name_key")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name_key");
 
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Name")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("name")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
 
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("updated_at");
 
                     b.HasKey("NamespaceId", "NameKey")
@@ -797,44 +750,39 @@ namespace Registry.Migrations.Postgres.Migrations
                 {
                     b.Property<long>("Number")
                         .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("number");
 
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Number"));
-
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("created_at");
 
                     b.Property<string>("Data")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("data")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("data");
 
-                    b.Property<DateTimeOffset>("DueAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("DueAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("due_at");
 
                     b.Property<int>("Failures")
-                        .HasColumnType("integer")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("failures");
 
                     b.Property<Guid>("Id")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("id");
 
                     b.Property<string>("Subject")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("subject")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("subject");
 
                     b.Property<string>("Type")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("type")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("type");
 
                     b.HasKey("Number")
                         .HasName("pk_events");
@@ -851,68 +799,61 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
                 {
                     b.Property<string>("ImageId")
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("Checksum")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("checksum")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("checksum");
 
                     b.Property<long>("DataLength")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("data_length");
 
                     b.Property<long?>("DiskBytes")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("disk_bytes");
 
                     b.Property<string>("Form")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("form")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("form");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("generation");
 
                     b.Property<string>("HashAlgorithm")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("hash_algorithm")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("hash_algorithm");
 
                     b.Property<string>("HashValue")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("hash_value")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("hash_value");
 
                     b.Property<byte[]>("IndexDigest")
                         .IsRequired()
                         .HasMaxLength(32)
-                        .HasColumnType("bytea")
+                        .HasColumnType("BLOB")
                         .HasColumnName("index_digest")
                         .IsFixedLength();
 
                     b.Property<long>("IndexLength")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("index_length");
 
                     b.Property<string>("Inspection")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("inspection")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("inspection");
 
                     b.Property<string>("StoreId")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("store_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("store_id");
 
                     b.HasKey("ImageId")
                         .HasName("pk_staged_blobs");
@@ -923,38 +864,35 @@ namespace Registry.Migrations.Postgres.Migrations
             modelBuilder.Entity("Registry.Storage.Metadata.UploadIntent", b =>
                 {
                     b.Property<Guid>("Id")
-                        .HasColumnType("uuid")
+                        .HasColumnType("TEXT")
                         .HasColumnName("id");
 
-                    b.Property<DateTimeOffset>("ExpiresAt")
-                        .HasColumnType("timestamp with time zone")
+                    b.Property<long>("ExpiresAt")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("expires_at");
 
                     b.Property<long>("Generation")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("generation");
 
                     b.Property<string>("ImageId")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("image_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("image_id");
 
                     b.Property<string>("Owner")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("owner")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("owner");
 
                     b.Property<long>("ReservedBytes")
-                        .HasColumnType("bigint")
+                        .HasColumnType("INTEGER")
                         .HasColumnName("reserved_bytes");
 
                     b.Property<string>("StoreId")
                         .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("store_id")
-                        .UseCollation("C");
+                        .HasColumnType("TEXT")
+                        .HasColumnName("store_id");
 
                     b.HasKey("Id")
                         .HasName("pk_upload_intents");
