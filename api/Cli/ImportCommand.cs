@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Registry.Protos.V1;
 
@@ -9,8 +7,6 @@ namespace Registry.Api.Cli;
 /// <summary>registry import: bytes for a registered image, by one of the Image API's import methods.</summary>
 internal static class ImportCommand
 {
-    private static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>Makes the command.</summary>
     public static Command Create()
     {
@@ -80,7 +76,7 @@ internal static class ImportCommand
             }
 
             await api.SendJsonAsync(
-                HttpMethod.Post, $"v2/images/{found.Id}/import", body.ToJsonString(Plain), cancellationToken);
+                HttpMethod.Post, $"v2/images/{found.Id}/import", body.ToJsonString(), cancellationToken);
             var job = await FindJobAsync(registry, api, found.Id, cancellationToken);
             if (parsed.GetValue(wait))
             {
