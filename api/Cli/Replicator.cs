@@ -172,9 +172,9 @@ internal sealed class Replicator(
     private static bool MayPass(Exception exception) => exception is HttpRequestException
         or ImageApiException { Status: HttpStatusCode.ServiceUnavailable or HttpStatusCode.BadGateway };
 
-    private Task PatchAsync(
+    private async Task PatchAsync(
         ReplicaImage source, IEnumerable<string> differences, CancellationToken cancellationToken) =>
-        to.SendJsonAsync(
+        await to.SendJsonAsync(
             HttpMethod.Patch, $"v2/images/{source.Id}", source.ToPatch(differences), cancellationToken, PatchType);
 
     private async Task<ReplicaImage?> FindAsync(ImageApi api, string id, CancellationToken cancellationToken) =>
