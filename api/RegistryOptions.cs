@@ -149,7 +149,7 @@ public sealed record RegistryOptions
         Cors.Validate();
         Events.Validate();
         Jobs.Validate();
-        Import.Validate();
+        Import.Validate(hasCatalogue: Auth.Kind == "keystone");
         Provisioning.Validate();
         Locations.Validate();
         Outbound.Validate();

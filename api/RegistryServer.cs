@@ -11,6 +11,7 @@ using Registry.Api.Auth;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
 using Registry.Api.Events;
+using Registry.Api.Federation;
 using Registry.Api.Grpc;
 using Registry.Api.Health;
 using Registry.Api.ImageData;
@@ -210,6 +211,12 @@ public static class RegistryServer
     private static void AddImports(IServiceCollection services)
     {
         services.AddSingleton<OutboundClient>();
+        services.AddSingleton<TokenSeal>();
+        services.AddSingleton(provider => new RemoteGlance(
+            provider.GetService<KeystoneClient>(),
+            provider.GetRequiredService<OutboundClient>(),
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<IOptions<RegistryOptions>>()));
         services.AddSingleton<ImageStaging>();
         services.AddSingleton<ImportSteps>();
         services.AddSingleton<ImportCommands>();

@@ -30,6 +30,7 @@ public static class StorageServices
         services.AddSingleton(
             provider => new StorageQuota(bytesPerProject, provider.GetService<IProjectLimits>()));
         services.AddSingleton<DatabaseMigrator>();
+        services.AddSingleton<DatabasePurge>();
         services.AddSingleton<ImageEditor>();
         services.AddSingleton<MetadefEditor>();
         services.AddSingleton<UploadLedger>();

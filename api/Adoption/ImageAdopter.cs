@@ -200,7 +200,8 @@ internal sealed partial class ImageAdopter(
     {
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         return await db.Images.Where(i => i.Id == id).Select(i => (ImageStatus?)i.Status)
-            .SingleOrDefaultAsync(cancellationToken);
+            .SingleOrDefaultAsync(cancellationToken)
+            ?? (await db.Tombstones.AnyAsync(t => t.Id == id, cancellationToken) ? ImageStatus.Deleted : null);
     }
 
     private static AdoptionLine There(string id, ImageStatus status) =>

@@ -80,6 +80,33 @@ internal sealed class KeystoneClient : IDisposable
         }
     }
 
+    /// <summary>Asks where the services are, in the name of whoever has a token.</summary>
+    /// <returns>The answer of <c>GET /v3/auth/catalog</c>.</returns>
+    /// <exception cref="RegistryException">BadRequest: the token has no catalogue. IdentityUnavailable: Keystone does not
+    /// answer.</exception>
+    public async Task<JsonElement> CatalogueAsync(string token, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, "auth/catalog");
+            request.Headers.TryAddWithoutValidation("X-Auth-Token", token);
+            using var response = await _http.SendAsync(request, cancellationToken);
+            if (response.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden)
+            {
+                throw new RegistryException(ErrorCode.BadRequest, "The token has no catalogue of services.", "no_catalogue");
+            }
+
+            return response.IsSuccessStatusCode
+                ? await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken)
+                : throw Unavailable($"it answers {(int)response.StatusCode}", null);
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException
+            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            throw Unavailable(e.Message, e);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -32,12 +32,18 @@ internal static class ConnectionOptions
     }
 
     /// <summary>Connects as the command line says.</summary>
-    public static Task<Connection> ConnectAsync(ParseResult parsed, CancellationToken cancellationToken)
-    {
-        var url = parsed.GetValue(Url) ?? Environment.GetEnvironmentVariable("REGISTRY_URL") ?? DefaultUrl;
-        var token = parsed.GetValue(Token) ?? Environment.GetEnvironmentVariable("OS_TOKEN");
-        return Connection.OpenAsync(url, token, cancellationToken);
-    }
+    public static Task<Connection> ConnectAsync(ParseResult parsed, CancellationToken cancellationToken) =>
+        Connection.OpenAsync(UrlOf(parsed), TokenOf(parsed), cancellationToken);
+
+    /// <summary>The Image API of the server that the command line names.</summary>
+    public static ImageApi ImageApiOf(ParseResult parsed) => new(UrlOf(parsed), TokenOf(parsed));
+
+    /// <summary>The token that the command line, or else the environment, says; null for none.</summary>
+    public static string? TokenOf(ParseResult parsed) =>
+        parsed.GetValue(Token) ?? Environment.GetEnvironmentVariable("OS_TOKEN");
+
+    private static string UrlOf(ParseResult parsed) =>
+        parsed.GetValue(Url) ?? Environment.GetEnvironmentVariable("REGISTRY_URL") ?? DefaultUrl;
 }
 
 /// <summary>A connection to a registry: the HTTP address tells where gRPC is.</summary>

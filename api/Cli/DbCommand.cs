@@ -15,6 +15,7 @@ internal static class DbCommand
     {
         Verb("upgrade", "Bring the schema up to date. Replicas may run it at the same time.", UpgradeAsync),
         Verb("status", "List the migrations that are missing. Exit code 0: none, 1: some, 2: the schema is newer than this program.", StatusAsync),
+        PurgeCommand.Create(),
         LoadMetadefsCommand.Create(),
         ImportGlanceCommand.Create(),
     };

@@ -33,7 +33,10 @@ public static class RegistryCommand
             CloneCommand.Create(),
             CacheCommand.Create(),
             CopyCommand.Create(),
+            ImportCommand.Create(),
             JobsCommand.Create(),
+            TasksCommand.Create(),
+            ReplicateCommand.Create(),
             ScrubCommand.Create(),
             DiskCommand.Create(),
             DbCommand.Create(),
@@ -82,7 +85,7 @@ public static class RegistryCommand
         RpcException call => Sentence(call),
         ImageFormatException format => $"{format.Message} ({FormatErrors.Code(format.Error)})",
         OperationCanceledException => "interrupted",
-        CommandException or DiskOperationException or ConfigurationException or FormatException or IOException
+        CommandException or ImageApiException or DiskOperationException or ConfigurationException or FormatException or IOException
             or UnauthorizedAccessException or HttpRequestException or DbException => exception.Message,
         _ => null,
     };

@@ -117,6 +117,23 @@ public sealed partial class ImageCommands(
         }
     }
 
+    /// <summary>Takes back an image that was made for something that came to nothing, unless it got bytes meanwhile or
+    /// is protected.</summary>
+    internal async Task DiscardAsync(string id)
+    {
+        try
+        {
+            if (await editor.DeleteQueuedAsync(id, CancellationToken.None))
+            {
+                Log.Deleted(logger, id);
+            }
+        }
+        catch (RegistryException e) when (e.Code is ErrorCode.NotFound or ErrorCode.Protected)
+        {
+            Log.NotDiscarded(logger, id, e.Message);
+        }
+    }
+
     /// <summary>Removes an image's bytes from one of the stores that have them.</summary>
     /// <exception cref="RegistryException">NotFound: no such image, or the store has not got it. Conflict: no such store,
     /// or the image is not active. Forbidden: to anybody but administrators, from a read-only store, and of the last
@@ -249,6 +266,9 @@ public sealed partial class ImageCommands(
         [LoggerMessage(3, LogLevel.Warning,
             "bytes of deleted image {ImageId} in store {StoreId} are left to the reaper")]
         public static partial void LeftToReaper(ILogger logger, string imageId, string storeId, Exception exception);
+
+        [LoggerMessage(5, LogLevel.Information, "image {ImageId}, made for an import that failed, stays: {Why}")]
+        public static partial void NotDiscarded(ILogger logger, string imageId, string why);
 
         [LoggerMessage(4, LogLevel.Information, "image {ImageId} deleted from store {StoreId}")]
         public static partial void Removed(ILogger logger, string imageId, string storeId);

@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Federation;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Jobs;
@@ -20,6 +21,9 @@ internal sealed class ImportCommands(
     ImageStaging staging,
     UploadSlots slots,
     OutboundClient outbound,
+    RemoteGlance remotes,
+    TokenSeal seal,
+    PropertyProtections protections,
     StoreSet stores,
     PolicyEngine policy,
     JobSignal signal,
@@ -28,6 +32,10 @@ internal sealed class ImportCommands(
 {
     /// <summary>The methods that are offered.</summary>
     public IReadOnlyList<string> Methods { get; } = OutboundSection.Split(options.Value.Import.Methods);
+
+    /// <summary>Refuses a method that is not offered.</summary>
+    /// <exception cref="RegistryException">BadRequest.</exception>
+    public void RequireOffered(string method) => ImportRequest.RequireOffered(method, Methods);
 
     /// <summary>Stages bytes for an import.</summary>
     /// <exception cref="RegistryException">NotFound: no such image, or glance-direct is not offered. Forbidden,
@@ -50,6 +58,13 @@ internal sealed class ImportCommands(
     }
 
     /// <summary>Starts an import.</summary>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="imageId">The image.</param>
+    /// <param name="request">What is asked for.</param>
+    /// <param name="storeHeader">The store that a header names; null or empty for none.</param>
+    /// <param name="token">The caller's own token, for what is done elsewhere in its name; null or empty for none.</param>
+    /// <param name="requestId">The request that asks.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="RegistryException">NotFound, Forbidden; BadRequest for what makes no sense; Conflict for an image
     /// that is not in the state for it, that is being imported already, or a store that is not there; Gone for a store
     /// that is read-only.</exception>
@@ -58,6 +73,7 @@ internal sealed class ImportCommands(
         string imageId,
         ImportRequest request,
         string? storeHeader,
+        string? token,
         string? requestId,
         CancellationToken cancellationToken)
     {
@@ -65,28 +81,58 @@ internal sealed class ImportCommands(
         policy.Require(caller, request.Method == ImportMethods.Copy ? "copy_image" : "modify_image", image);
         var uri = request.Uri is null ? null : outbound.Urls.Read(request.Uri).AbsoluteUri;
         var targets = Targets(request, storeHeader, image);
+        RequireState(image, isStaged: true, request.Method);
+        var remote = request.Remote is null
+            ? null
+            : await remotes.FindAsync(request.Remote, token ?? "", cancellationToken);
         var injects = options.Value.Import.Inject.Count > 0
             && !OutboundSection.Split(options.Value.Import.InjectIgnoreRoles)
                 .Any(role => caller.Roles.Contains(role.ToLowerInvariant()));
         var wish = new ImportOrder(
             request.Method, uri, targets, request.MustSucceed ?? true, injects,
-            NamedStores: request.Stores, AllStores: request.AllStores);
+            NamedStores: request.Stores, AllStores: request.AllStores, TaskInput: request.TaskInput,
+            Remote: remote);
         var order = wish.ToJob() with
         {
             Owner = caller.ProjectId,
             UserId = caller.UserId,
             RequestId = requestId,
+            Secret = remote is null ? null : seal.Seal(token!, image.Id),
         };
         var job = await ledger.StartAsync(
-            image.Id, order, (found, isStaged, task) => Prepare(found, isStaged, task, request.Method, targets),
+            image.Id,
+            order,
+            (found, isStaged, task) =>
+            {
+                RequireState(found, isStaged, request.Method);
+                TakeOver(caller, found, remote);
+                Prepare(found, task, request.Method, targets);
+            },
             cancellationToken);
         signal.Set();
         return job;
     }
 
-    private void Prepare(Image image, bool isStaged, Guid task, string method, IReadOnlyList<string> targets)
+    // What the image is, the other region says; should the import fail, the next one says it anew.
+    private void TakeOver(Caller caller, Image image, RemoteImage? remote)
     {
-        RequireState(image, isStaged, method);
+        if (remote is null)
+        {
+            return;
+        }
+
+        image.DiskFormat = ImageRules.DiskFormat(remote.DiskFormat);
+        image.ContainerFormat = ImageRules.ContainerFormat(remote.ContainerFormat);
+        foreach (var (name, value) in remote.Properties)
+        {
+            protections.Set(caller, image, name, value);
+        }
+
+        ImageRules.RequireCount("properties", image.Properties.Count, options.Value.Limits.Properties);
+    }
+
+    private void Prepare(Image image, Guid task, string method, IReadOnlyList<string> targets)
+    {
         if (method != ImportMethods.Copy)
         {
             RequireFormats(image);
@@ -106,7 +152,7 @@ internal sealed class ImportCommands(
             (_, ImageStatus.Importing) => "Image has active task",
             (ImportMethods.Copy, not ImageStatus.Active) => "Only images with status active can be targeted for copying",
             (not ImportMethods.Copy, ImageStatus.Active) => "Image with status active cannot be target for import",
-            (ImportMethods.Web, not ImageStatus.Queued) =>
+            (ImportMethods.Web or ImportMethods.Glance, not ImageStatus.Queued) =>
                 $"Image needs to be in 'queued' state to use '{method}' method",
             (ImportMethods.Direct, not ImageStatus.Uploading) =>
                 "Image needs to be staged before 'glance-direct' method can be used",

@@ -30,6 +30,7 @@ internal static class ImportEndpoints
             id,
             ImportRequest.Read(body.RootElement, imports.Methods),
             context.Request.Headers["X-Image-Meta-Store"].ToString(),
+            context.Request.Headers["X-Auth-Token"].ToString(),
             context.TraceIdentifier,
             context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status202Accepted;

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Errors;
 using Registry.Api.ImageData;
+using Registry.Api.Images;
 using Registry.Api.Jobs;
 using Registry.Api.Stores;
 using Registry.Engine.Inspect;
@@ -16,7 +17,7 @@ namespace Registry.Api.Import;
 /// <summary>Imports an image: brings its bytes to the stores that were asked for, judges them and makes the image
 /// active.</summary>
 /// <remarks>
-/// 1. fetch, unpack, convert (<see cref="ImportSteps"/>), each into staged bytes; 2. judge; 3. copy to the other stores;
+/// 1. fetch, unpack or take the disk out, convert (<see cref="ImportSteps"/>), each into staged bytes; 2. judge; 3. copy to the other stores;
 /// 4. one transaction: active, with all places. Whatever fails before leaves the image queued, and says why. Bytes that are
 /// staged in a store of the image are not moved again: they become its own.
 /// </remarks>
@@ -25,6 +26,7 @@ internal sealed partial class ImportJob(
     ImportLedger ledger,
     UploadLedger uploads,
     ImageEditor editor,
+    ImageCommands images,
     ImportSteps steps,
     ImageStaging staging,
     ImageCopier copier,
@@ -81,10 +83,7 @@ internal sealed partial class ImportJob(
 
         var staged = await ledger.AbandonAsync(
             job.ImageId!, job.Id, Kind, code, message, Properties(order, order.Stores), CancellationToken.None);
-        if (staged is not null)
-        {
-            await staging.RemoveAsync(staged.StoreId, staged.Key);
-        }
+        await CleanAsync(job.ImageId!, order, staged);
     }
 
     /// <inheritdoc/>
@@ -96,10 +95,21 @@ internal sealed partial class ImportJob(
             var staged = await ledger.AbandonAsync(
                 orphan.ImageId, Guid.Empty, Kind, orphan.Code ?? JobQueue.AttemptsExhausted,
                 orphan.Message ?? "The import was given up.", Properties(order: null, []), cancellationToken);
-            if (staged is not null)
-            {
-                await staging.RemoveAsync(staged.StoreId, staged.Key);
-            }
+            await CleanAsync(orphan.ImageId, orphan.Input is null ? null : ImportOrder.Read(orphan.Input), staged);
+        }
+    }
+
+    // An image that was made for the import has nothing to wait for.
+    private async Task CleanAsync(string imageId, ImportOrder? order, StagedBlob? staged)
+    {
+        if (staged is not null)
+        {
+            await staging.RemoveAsync(staged.StoreId, staged.Key);
+        }
+
+        if (order?.TaskInput is not null)
+        {
+            await images.DiscardAsync(imageId);
         }
     }
 
@@ -149,7 +159,7 @@ internal sealed partial class ImportJob(
             staged,
             new ImportOutcome
             {
-                Result = ResultOf(staged, verdict, disk),
+                Result = ResultOf(staged, verdict, disk, container),
                 Judged = (image.DiskFormat, image.ContainerFormat),
                 StoreIds = reached,
                 Copies = copies,
@@ -165,7 +175,8 @@ internal sealed partial class ImportJob(
         return Result(image.Id, failed);
     }
 
-    private static UploadResult ResultOf(StagedBlob staged, UploadVerdict verdict, string diskFormat) => new()
+    private static UploadResult ResultOf(
+        StagedBlob staged, UploadVerdict verdict, string diskFormat, string containerFormat) => new()
     {
         Size = staged.DataLength,
         VirtualSize = staged.DiskBytes ?? verdict.VirtualSize,
@@ -173,6 +184,7 @@ internal sealed partial class ImportJob(
         HashAlgorithm = staged.HashAlgorithm,
         HashValue = staged.HashValue,
         DiskFormat = diskFormat,
+        ContainerFormat = containerFormat,
         IndexLength = staged.IndexLength,
         IndexDigest = staged.IndexDigest,
     };

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Registry.Api.Federation;
 using Registry.Api.Locations;
 using Registry.Storage.Domain;
 
@@ -13,6 +14,9 @@ namespace Registry.Api.Import;
 /// <param name="Location">The location to take the bytes over from; null for other methods.</param>
 /// <param name="NamedStores">The stores that the caller named; null when none were.</param>
 /// <param name="AllStores">Whether the caller asked for all stores.</param>
+/// <param name="TaskInput">Input of the task that made the image for this import, JSON: should it fail, the image goes
+/// again. Null for an image that was there before.</param>
+/// <param name="Remote">The image of another region to take over; null for other methods.</param>
 internal sealed record ImportOrder(
     string Method,
     string? Uri,
@@ -21,7 +25,9 @@ internal sealed record ImportOrder(
     bool Injects,
     NewLocation? Location = null,
     IReadOnlyList<string>? NamedStores = null,
-    bool AllStores = false)
+    bool AllStores = false,
+    string? TaskInput = null,
+    RemoteImage? Remote = null)
 {
     /// <summary>The kind of these jobs.</summary>
     public const string Kind = "import";
@@ -31,7 +37,10 @@ internal sealed record ImportOrder(
         new(ImportMethods.Location, Uri: null, [storeId], MustSucceed: true, Injects: false, location);
 
     /// <summary>Reads a job's.</summary>
-    public static ImportOrder Of(Job job) => JsonSerializer.Deserialize<ImportOrder>(job.Input)!;
+    public static ImportOrder Of(Job job) => Read(job.Input);
+
+    /// <summary>Reads what a job keeps.</summary>
+    public static ImportOrder Read(string input) => JsonSerializer.Deserialize<ImportOrder>(input)!;
 
     /// <summary>As a job keeps it.</summary>
     public JobOrder ToJob() => new(Kind, JsonSerializer.Serialize(this));

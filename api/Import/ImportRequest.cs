@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Registry.Api.Federation;
 using Registry.Api.Images;
 using Registry.Storage.Domain;
 
@@ -13,6 +14,9 @@ internal sealed record ImportRequest
     /// <summary>What to download; null unless the method is web-download.</summary>
     public string? Uri { get; init; }
 
+    /// <summary>The image of another region; null unless the method is glance-download.</summary>
+    public GlanceSource? Remote { get; init; }
+
     /// <summary>The stores named; null when none are.</summary>
     public IReadOnlyList<string>? Stores { get; init; }
 
@@ -21,6 +25,10 @@ internal sealed record ImportRequest
 
     /// <summary>Whether one store that fails fails the import; null when not said, which is yes.</summary>
     public bool? MustSucceed { get; init; }
+
+    /// <summary>Input of the task that made the image for this import, JSON; null for an image that was there
+    /// before.</summary>
+    public string? TaskInput { get; init; }
 
     /// <summary>Reads a body.</summary>
     /// <param name="body">The body.</param>
@@ -38,11 +46,7 @@ internal sealed record ImportRequest
         }
 
         var known = name.GetString()!;
-        if (!methods.Contains(known))
-        {
-            throw ImageRules.Bad($"Unknown import method name '{ImageRules.Shown(known)}'.");
-        }
-
+        RequireOffered(known, methods);
         string? uri = null;
         if (known == ImportMethods.Web)
         {
@@ -55,10 +59,21 @@ internal sealed record ImportRequest
         {
             Method = known,
             Uri = uri,
+            Remote = known == ImportMethods.Glance ? GlanceSource.Read(method) : null,
             Stores = ReadStores(body),
             AllStores = ReadFlag(body, "all_stores") ?? false,
             MustSucceed = ReadFlag(body, "all_stores_must_succeed"),
         };
+    }
+
+    /// <summary>Refuses a method that is not offered.</summary>
+    /// <exception cref="RegistryException">BadRequest.</exception>
+    public static void RequireOffered(string method, IReadOnlyList<string> methods)
+    {
+        if (!methods.Contains(method))
+        {
+            throw ImageRules.Bad($"Unknown import method name '{ImageRules.Shown(method)}'.");
+        }
     }
 
     private static List<string>? ReadStores(JsonElement body)

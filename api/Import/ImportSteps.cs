@@ -1,9 +1,12 @@
 using Microsoft.Extensions.Options;
+using Registry.Api.Federation;
 using Registry.Api.ImageData;
+using Registry.Api.Images;
 using Registry.Api.Jobs;
 using Registry.Api.Locations;
 using Registry.Api.Metrics;
 using Registry.Api.Outbound;
+using Registry.Api.Ova;
 using Registry.Api.Provisioning;
 using Registry.Api.Stores;
 using Registry.Engine.Disks;
@@ -15,13 +18,16 @@ using Registry.Storage.Metadata;
 
 namespace Registry.Api.Import;
 
-/// <summary>What an import does to bytes before they are the image's: fetch, unpack, convert. Each step makes staged bytes
+/// <summary>What an import does to bytes before they are the image's: fetch, unpack or take the disk out, convert. Each step makes staged bytes
 /// out of those before and is done once: whoever takes a killed import over goes on after the last.</summary>
 internal sealed class ImportSteps(
     ImageStaging staging,
     StagingLedger ledger,
+    ImageEditor editor,
     OutboundClient outbound,
     LocationSources locations,
+    RemoteGlance remotes,
+    TokenSeal seal,
     StoreSet stores,
     RegistryMetrics metrics,
     TimeProvider clock,
@@ -47,14 +53,17 @@ internal sealed class ImportSteps(
         }
 
         staged = await UnpackAsync(run, image, staged, cancellationToken);
+        staged = await TakeOutAsync(run, image, staged, cancellationToken);
         return await ConvertAsync(run, image, staged, cancellationToken);
     }
 
     /// <summary>The formats that staged bytes are judged under.</summary>
-    public (string Disk, string Container) FormatsOf(Image image, StagedBlob staged) =>
-        staged.Form == StagedForm.Converted
-            ? (_options.ConvertTo, "bare")
-            : (image.DiskFormat!, image.ContainerFormat!);
+    public (string Disk, string Container) FormatsOf(Image image, StagedBlob staged) => staged.Form switch
+    {
+        StagedForm.Converted => (_options.ConvertTo, "bare"),
+        StagedForm.TakenOut => (image.DiskFormat!, "bare"),
+        _ => (image.DiskFormat!, image.ContainerFormat!),
+    };
 
     private bool Unpacks(Image image) => _options.Decompress && image.ContainerFormat == "bare";
 
@@ -66,6 +75,11 @@ internal sealed class ImportSteps(
             return await TakeOverAsync(run, order, location, image, cancellationToken);
         }
 
+        if (order.Remote is { } remote)
+        {
+            return await FetchAsync(run, order, remote, image, cancellationToken);
+        }
+
         if (order.Uri is null)
         {
             throw new RegistryException(ErrorCode.Conflict, "The staged bytes are gone.", "nothing_staged");
@@ -73,16 +87,28 @@ internal sealed class ImportSteps(
 
         long? total = null;
         using var download = await WebDownload.OpenAsync(
-            outbound, options.Value.Outbound, clock, outbound.Urls.Read(order.Uri),
+            DownloadSource.OfUrl(outbound, outbound.Urls.Read(order.Uri)), options.Value.Outbound, clock,
             bytes => run.Progress = new JobProgress("downloading", bytes, total), cancellationToken);
         total = download.Length;
-        var judge = Unpacks(image)
-            ? IntakeJudge.Lenient
-            : IntakeJudge.For(image.DiskFormat!, image.ContainerFormat);
-        return await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), download, judge,
-            cancellationToken);
+        return await StageAsync(order, image, download, cancellationToken);
     }
+
+    private async Task<StagedBlob> FetchAsync(
+        JobRun run, ImportOrder order, RemoteImage remote, Image image, CancellationToken cancellationToken)
+    {
+        using var body = await remotes.OpenAsync(
+            remote, seal.Open(run.Job.Secret, image.Id),
+            bytes => run.Progress = new JobProgress("downloading", bytes, remote.Size), cancellationToken);
+        return await StageAsync(order, image, body, cancellationToken);
+    }
+
+    // What is unpacked is judged when it is.
+    private Task<StagedBlob> StageAsync(
+        ImportOrder order, Image image, IUploadBody body, CancellationToken cancellationToken) =>
+        staging.TakeAsync(
+            new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), body,
+            Unpacks(image) ? IntakeJudge.Lenient : IntakeJudge.For(image.DiskFormat!, image.ContainerFormat),
+            cancellationToken);
 
     private async Task<StagedBlob> TakeOverAsync(
         JobRun run, ImportOrder order, NewLocation location, Image image, CancellationToken cancellationToken)
@@ -131,11 +157,47 @@ internal sealed class ImportSteps(
             IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), cancellationToken);
     }
 
+    // The properties first: once the disk is staged, the descriptor is gone.
+    private async Task<StagedBlob> TakeOutAsync(
+        JobRun run, Image image, StagedBlob staged, CancellationToken cancellationToken)
+    {
+        if (!_options.OpenOva || image.ContainerFormat != "ova" || staged.Form != StagedForm.Received)
+        {
+            return staged;
+        }
+
+        long? total = null;
+        var disk = await OvaDisk.OpenAsync(
+            await OpenAsync(staged, cancellationToken), OutboundSection.Split(_options.OvfProperties),
+            bytes => run.Progress = new JobProgress("taking the disk out", bytes, total), cancellationToken);
+        total = disk.Length;
+        if (disk.Properties.Count > 0)
+        {
+            await editor.ChangeAsync(image.Id, Viewer.System, found => Describe(found, disk.Properties), cancellationToken);
+        }
+
+        return await staging.TakeAsync(
+            new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.TakenOut), disk,
+            IntakeJudge.For(image.DiskFormat!, "bare"), cancellationToken);
+    }
+
+    private void Describe(Image image, IReadOnlyDictionary<string, string> properties)
+    {
+        foreach (var (name, value) in properties)
+        {
+            image.SetProperty(name, ImageRules.PropertyValue(name, value));
+        }
+
+        ImageRules.RequireCount("properties", image.Properties.Count, options.Value.Limits.Properties);
+        image.Touch(clock.GetUtcNow());
+    }
+
     private async Task<StagedBlob> ConvertAsync(
         JobRun run, Image image, StagedBlob staged, CancellationToken cancellationToken)
     {
         var target = _options.ConvertTo;
-        if (target.Length == 0 || target == image.DiskFormat || image.ContainerFormat != "bare"
+        var container = FormatsOf(image, staged).Container;
+        if (target.Length == 0 || target == image.DiskFormat || container != "bare"
             || staged.Form == StagedForm.Converted || staged.DataLength == 0
             || image.DiskFormat is not ("raw" or "qcow2" or "vmdk" or "vhd" or "vhdx" or "vdi"))
         {
@@ -144,7 +206,7 @@ internal sealed class ImportSteps(
 
         // Only what is what it was declared to be, and safe, is read as a disk.
         var inspection = StagedForm.ReadInspection(staged);
-        BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat, image.ContainerFormat, inspection).Refusal);
+        BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat, container, inspection).Refusal);
         var format = image.DiskFormat == "raw" ? DiskFormat.Raw : inspection.Format;
         var disk = await StoredDisk.OpenAsync(
             await OpenAsync(staged, cancellationToken), image, format, metrics, cancellationToken);

@@ -14,6 +14,9 @@ internal static class StagedForm
     /// <summary>They were unpacked.</summary>
     public const string Unpacked = "unpacked";
 
+    /// <summary>They are the disk that was in an OVA archive.</summary>
+    public const string TakenOut = "taken_out";
+
     /// <summary>They were converted to another disk format.</summary>
     public const string Converted = "converted";
 

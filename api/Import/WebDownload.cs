@@ -6,17 +6,29 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.Import;
 
+/// <summary>What is downloaded.</summary>
+/// <param name="Ask">Asks for it, or for a part of it, on a condition.</param>
+/// <param name="IsImmutable">Whether its address never names other bytes.</param>
+internal sealed record DownloadSource(
+    Func<RangeHeaderValue?, RangeConditionHeaderValue?, CancellationToken, Task<HttpResponseMessage>> Ask, bool IsImmutable)
+{
+    /// <summary>What a URL names that a user gave.</summary>
+    /// <param name="client">Fetches.</param>
+    /// <param name="url">From <see cref="UrlPolicy.Read"/>.</param>
+    public static DownloadSource OfUrl(OutboundClient client, Uri url) =>
+        new((range, condition, cancellationToken) => client.GetAsync(url, range, condition, cancellationToken), false);
+}
+
 /// <summary>What a URL answers, as a body. A download that breaks off is taken up where it broke, when the server can say
 /// that the whole is still the same.</summary>
 internal sealed class WebDownload : IUploadBody, IDisposable
 {
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(8);
 
-    private readonly OutboundClient _client;
+    private readonly DownloadSource _source;
     private readonly OutboundSection _options;
     private readonly TimeProvider _clock;
     private readonly Action<long> _progress;
-    private readonly Uri _url;
     private readonly long _started;
     private readonly RangeConditionHeaderValue? _validator;
     private HttpResponseMessage _response;
@@ -26,15 +38,14 @@ internal sealed class WebDownload : IUploadBody, IDisposable
     private int _slowReads;
 
     private WebDownload(
-        OutboundClient client,
+        DownloadSource source,
         OutboundSection options,
         TimeProvider clock,
-        Uri url,
         HttpResponseMessage response,
         Stream stream,
         Action<long> progress)
     {
-        (_client, _options, _clock, _url, _progress) = (client, options, clock, url, progress);
+        (_source, _options, _clock, _progress) = (source, options, clock, progress);
         (_response, _stream, _started) = (response, stream, clock.GetTimestamp());
         _validator = Validator(response);
         Length = response.Content.Headers.ContentLength;
@@ -44,19 +55,17 @@ internal sealed class WebDownload : IUploadBody, IDisposable
     public long? Length { get; }
 
     /// <summary>Starts a download.</summary>
-    /// <param name="client">Fetches.</param>
+    /// <param name="source">What.</param>
     /// <param name="options">Limits.</param>
     /// <param name="clock">The clock.</param>
-    /// <param name="url">From <see cref="UrlPolicy.Read"/>.</param>
     /// <param name="progress">Hears how many bytes have come.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="RegistryException">BadRequest: the address is not allowed, cannot be reached, or has nothing to
     /// give.</exception>
     public static async Task<WebDownload> OpenAsync(
-        OutboundClient client,
+        DownloadSource source,
         OutboundSection options,
         TimeProvider clock,
-        Uri url,
         Action<long> progress,
         CancellationToken cancellationToken)
     {
@@ -64,11 +73,11 @@ internal sealed class WebDownload : IUploadBody, IDisposable
         {
             try
             {
-                var response = await client.GetAsync(url, range: null, condition: null, cancellationToken);
+                var response = await source.Ask(null, null, cancellationToken);
                 if (response.StatusCode == HttpStatusCode.OK)
                 {
                     var stream = await response.Content.ReadAsStreamAsync(cancellationToken);
-                    return new WebDownload(client, options, clock, url, response, stream, progress);
+                    return new WebDownload(source, options, clock, response, stream, progress);
                 }
 
                 using (response)
@@ -188,8 +197,7 @@ internal sealed class WebDownload : IUploadBody, IDisposable
             try
             {
                 Dispose();
-                _response = await _client.GetAsync(
-                    _url, new RangeHeaderValue(_offset, null), _validator, cancellationToken);
+                _response = await _source.Ask(new RangeHeaderValue(_offset, null), _validator, cancellationToken);
                 if (MayPass(_response.StatusCode))
                 {
                     continue;
@@ -209,7 +217,7 @@ internal sealed class WebDownload : IUploadBody, IDisposable
 
     private void RequireRest(Exception cause)
     {
-        var isSame = _validator is not null && Equals(Validator(_response), _validator);
+        var isSame = _source.IsImmutable || (_validator is not null && Equals(Validator(_response), _validator));
         if (!isSame && _validator is not null)
         {
             throw Failed("what the address names has changed meanwhile", "download_changed", cause);

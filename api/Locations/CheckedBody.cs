@@ -9,6 +9,7 @@ namespace Registry.Api.Locations;
 internal sealed class CheckedBody : IUploadBody, IDisposable
 {
     private readonly IUploadBody _body;
+    private readonly bool _mayBeEmpty;
     private readonly List<(IncrementalHash Hash, string Expected, string Name)> _checks = [];
     private long _length;
     private bool _hasEnded;
@@ -21,8 +22,32 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
         Add(NameOf(promised.Algorithm), promised.Hash, "os_hash_value");
     }
 
+    private CheckedBody(IUploadBody body) => (_body, _mayBeEmpty) = (body, true);
+
     /// <inheritdoc/>
     public long? Length => _body.Length;
+
+    /// <summary>Wraps the bytes of an image that another image service has.</summary>
+    /// <param name="body">The bytes, disposed of with this one.</param>
+    /// <param name="checksum">Their MD5; null when it is not known.</param>
+    /// <param name="algorithm">Algorithm of <paramref name="hash"/>; one that nobody here knows is passed over where there
+    /// is a checksum.</param>
+    /// <param name="hash">Their hash; null when it is not known.</param>
+    /// <exception cref="RegistryException">BadRequest: nothing is known that they can be compared with.</exception>
+    public static CheckedBody OfImage(IUploadBody body, string? checksum, string? algorithm, string? hash)
+    {
+        var isKnown = algorithm is "md5" or "sha1" or "sha256" or "sha384" or "sha512" && hash is not null;
+        if (!isKnown && checksum is null)
+        {
+            throw new RegistryException(
+                ErrorCode.BadRequest, "The image has no hash that its bytes could be compared with.", "source_hash_unknown");
+        }
+
+        var wrapped = new CheckedBody(body);
+        wrapped.Add(HashAlgorithmName.MD5, checksum, "checksum");
+        wrapped.Add(NameOf(algorithm), isKnown ? hash : null, "os_hash_value");
+        return wrapped;
+    }
 
     /// <inheritdoc/>
     /// <exception cref="RegistryException">BadRequest: there are no bytes, or others than were promised.</exception>
@@ -56,6 +81,7 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
         "md5" => HashAlgorithmName.MD5,
         "sha1" => HashAlgorithmName.SHA1,
         "sha256" => HashAlgorithmName.SHA256,
+        "sha384" => HashAlgorithmName.SHA384,
         _ => HashAlgorithmName.SHA512,
     };
 
@@ -69,7 +95,7 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
 
     private void RequirePromised()
     {
-        if (_length == 0)
+        if (_length == 0 && !_mayBeEmpty)
         {
             throw new RegistryException(ErrorCode.BadRequest, "The location is empty.", "location_empty");
         }
@@ -79,7 +105,7 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
             if (Convert.ToHexStringLower(hash.GetHashAndReset()) != expected)
             {
                 throw new RegistryException(
-                    ErrorCode.BadRequest, $"The bytes at the location do not have the {name} that was given.",
+                    ErrorCode.BadRequest, $"The bytes do not have the {name} that was given.",
                     "hash_mismatch");
             }
         }

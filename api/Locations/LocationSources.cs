@@ -79,7 +79,7 @@ internal sealed class LocationSources(
         var source = Resolve(location.Url);
         IUploadBody body = source.Web is { } address
             ? await WebDownload.OpenAsync(
-                outbound, options.Value.Outbound, clock, address, progress, cancellationToken)
+                DownloadSource.OfUrl(outbound, address), options.Value.Outbound, clock, progress, cancellationToken)
             : await ObjectBody.OpenAsync((IObjectSource)source.Store.Blobs, source.Object!, progress, cancellationToken);
         return new CheckedBody(body, location);
     }

@@ -17,6 +17,7 @@ public sealed class OutboundClient : IDisposable
     private readonly OutboundSection _options;
     private readonly AddressPolicy _addresses;
     private readonly HttpMessageInvoker _http;
+    private readonly HttpMessageInvoker _trusted;
 
     /// <summary>Makes the client.</summary>
     public OutboundClient(IOptions<RegistryOptions> options)
@@ -24,18 +25,8 @@ public sealed class OutboundClient : IDisposable
         _options = options.Value.Outbound;
         _addresses = new AddressPolicy(_options.Networks());
         Urls = new UrlPolicy(_options, _addresses);
-        _http = new HttpMessageInvoker(new SocketsHttpHandler
-        {
-            UseProxy = false,
-            UseCookies = false,
-            AllowAutoRedirect = false,
-            AutomaticDecompression = DecompressionMethods.None,
-            ActivityHeadersPropagator = null,
-            ConnectTimeout = _options.Patience,
-            PooledConnectionIdleTimeout = ConnectionKept,
-            MaxResponseHeadersLength = 16,
-            ConnectCallback = ConnectAsync,
-        });
+        _http = new HttpMessageInvoker(Handler(ConnectAsync));
+        _trusted = new HttpMessageInvoker(Handler(connect: null)); // apart, for connections are kept and used again
     }
 
     /// <summary>Which URLs it fetches.</summary>
@@ -59,11 +50,7 @@ public sealed class OutboundClient : IDisposable
         {
             for (var redirects = 0; ; redirects++)
             {
-                using var request = new HttpRequestMessage(HttpMethod.Get, url);
-                request.Headers.Range = range;
-                request.Headers.IfRange = condition;
-                request.Headers.TryAddWithoutValidation("User-Agent", "registry");
-                request.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
+                using var request = Request(url, range, condition);
                 var response = await _http.SendAsync(request, patience.Token);
                 if (!IsRedirect(response.StatusCode))
                 {
@@ -90,8 +77,64 @@ public sealed class OutboundClient : IDisposable
         }
     }
 
+    /// <summary>Asks a service that the operator names, wherever it is, with a token. Redirects are answers like others:
+    /// whoever follows them would give the token away.</summary>
+    /// <param name="url">What to ask for.</param>
+    /// <param name="token">For the header X-Auth-Token.</param>
+    /// <param name="range">The part wanted; null for all.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>The answer, its body not read yet.</returns>
+    /// <exception cref="HttpRequestException">It cannot be reached.</exception>
+    /// <exception cref="TimeoutException">It does not answer in time.</exception>
+    public async Task<HttpResponseMessage> GetTrustedAsync(
+        Uri url, string token, RangeHeaderValue? range, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(_options.Patience);
+        try
+        {
+            using var request = Request(url, range, condition: null);
+            request.Headers.TryAddWithoutValidation("X-Auth-Token", token);
+            request.Headers.TryAddWithoutValidation("Accept", "application/json, application/octet-stream");
+            return await _trusted.SendAsync(request, patience.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new TimeoutException("No answer in time.");
+        }
+    }
+
     /// <inheritdoc/>
-    public void Dispose() => _http.Dispose();
+    public void Dispose()
+    {
+        _http.Dispose();
+        _trusted.Dispose();
+    }
+
+    private SocketsHttpHandler Handler(Func<SocketsHttpConnectionContext, CancellationToken, ValueTask<Stream>>? connect) =>
+        new()
+        {
+            UseProxy = false,
+            UseCookies = false,
+            AllowAutoRedirect = false,
+            AutomaticDecompression = DecompressionMethods.None,
+            ActivityHeadersPropagator = null,
+            ConnectTimeout = _options.Patience,
+            PooledConnectionIdleTimeout = ConnectionKept,
+            MaxResponseHeadersLength = 16,
+            ConnectCallback = connect,
+        };
+
+    private static HttpRequestMessage Request(
+        Uri url, RangeHeaderValue? range, RangeConditionHeaderValue? condition)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Get, url);
+        request.Headers.Range = range;
+        request.Headers.IfRange = condition;
+        request.Headers.TryAddWithoutValidation("User-Agent", "registry");
+        request.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
+        return request;
+    }
 
     private static bool IsRedirect(HttpStatusCode status) => status is HttpStatusCode.MovedPermanently
         or HttpStatusCode.Found or HttpStatusCode.SeeOther or HttpStatusCode.TemporaryRedirect

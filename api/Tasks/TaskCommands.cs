@@ -1,7 +1,9 @@
+using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Registry.Api.Auth;
 using Registry.Api.Images;
 using Registry.Api.Import;
+using Registry.Api.Outbound;
 using Registry.Api.Policy;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
@@ -11,13 +13,45 @@ namespace Registry.Api.Tasks;
 
 /// <summary>What clients ask about tasks. A task is an import's job, shown as Glance shows it.</summary>
 internal sealed class TaskCommands(
-    IDbContextFactory<RegistryDb> databases, PolicyEngine policy, ImageCommands images)
+    IDbContextFactory<RegistryDb> databases,
+    PolicyEngine policy,
+    ImageCommands images,
+    ImportCommands imports,
+    OutboundClient outbound)
 {
+    /// <summary>Refuses whoever may not use tasks at all.</summary>
+    /// <exception cref="RegistryException">Forbidden.</exception>
+    public void RequireAccess(Caller caller) => policy.Require(caller, "tasks_api_access", PolicyTarget.None);
+
+    /// <summary>Makes an image and starts to download its bytes. Should that fail, the image goes again.</summary>
+    /// <exception cref="RegistryException">Forbidden; BadRequest for what makes no sense or may not be downloaded; what
+    /// <see cref="ImageCommands.CreateAsync"/> refuses.</exception>
+    public async Task<Job> CreateAsync(
+        Caller caller, JsonElement body, string? requestId, CancellationToken cancellationToken)
+    {
+        RequireAccess(caller);
+        policy.Require(caller, "add_task", PolicyTarget.None);
+        imports.RequireOffered(ImportMethods.Web);
+        var request = TaskRequest.Read(body);
+        outbound.Urls.Read(request.Uri);
+        var image = await images.CreateAsync(caller, request.Image, cancellationToken);
+        var import = new ImportRequest { Method = ImportMethods.Web, Uri = request.Uri, TaskInput = request.Input };
+        try
+        {
+            return await imports.StartAsync(caller, image.Id, import, storeHeader: null, token: null, requestId, cancellationToken);
+        }
+        catch (RegistryException)
+        {
+            await images.DiscardAsync(image.Id);
+            throw;
+        }
+    }
+
     /// <summary>Shows a task.</summary>
     /// <exception cref="RegistryException">Forbidden, NotFound.</exception>
     public async Task<Job> GetAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
-        policy.Require(caller, "tasks_api_access", PolicyTarget.None);
+        RequireAccess(caller);
         policy.Require(caller, "get_task", PolicyTarget.None);
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         var job = Guid.TryParse(id, out var parsed)
@@ -34,7 +68,7 @@ internal sealed class TaskCommands(
     public async Task<IReadOnlyList<Job>> ListAsync(
         Caller caller, JobListRequest request, CancellationToken cancellationToken)
     {
-        policy.Require(caller, "tasks_api_access", PolicyTarget.None);
+        RequireAccess(caller);
         policy.Require(caller, "get_tasks", PolicyTarget.None);
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         if (request.Marker is { } marker

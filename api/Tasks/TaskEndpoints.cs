@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Images;
+using Registry.Api.Versions;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
 
@@ -15,6 +16,7 @@ internal static class TaskEndpoints
     public static void MapTasks(this IEndpointRouteBuilder v2)
     {
         v2.MapGet("/tasks", ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapPost("/tasks", CreateAsync);
         v2.MapGet("/tasks/{id}", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapGet("/images/{id}/tasks", ListOfImageAsync).AddEndpointFilter(RequestBody.Refuse);
     }
@@ -47,6 +49,19 @@ internal static class TaskEndpoints
         json.WriteEndObject();
     }
 
+    private static async Task CreateAsync(HttpContext context, TaskCommands tasks, IOptions<RegistryOptions> options)
+    {
+        var caller = Caller.Of(context);
+        tasks.RequireAccess(caller);
+        using var body = await RequestBody.ReadJsonAsync(context);
+        var job = await tasks.CreateAsync(caller, body.RootElement, context.TraceIdentifier, context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status201Created;
+        context.Response.Headers.Location = $"{VersionEndpoints.Base(context)}/v2/tasks/{job.Id:D}";
+        context.Response.ContentType = "application/json; charset=UTF-8";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        TaskJson.Write(json, job, options.Value.Jobs.Keep);
+    }
+
     private static async Task ShowAsync(
         HttpContext context, string id, TaskCommands tasks, IOptions<RegistryOptions> options)
     {
@@ -73,7 +88,7 @@ internal static class TaskEndpoints
         json.WriteEndObject();
     }
 
-    // Null for what matches nothing: imports in the way of old do not exist here.
+    // Null for what matches nothing.
     private static (JobListRequest? Request, string? Status, string? Type) ReadList(IQueryCollection query, LimitsSection limits)
     {
         var limit = limits.ListDefault;
@@ -114,7 +129,7 @@ internal static class TaskEndpoints
             throw ImageRules.Bad($"Invalid sort direction: {ImageRules.Shown(direction)}");
         }
 
-        if (limit == 0 || type == "import")
+        if (limit == 0)
         {
             return (null, null, null);
         }

@@ -10,8 +10,12 @@ namespace Registry.Api.Tasks;
 internal static class TaskJson
 {
     /// <summary>Glance's word for the kind of task that a job is.</summary>
-    public static string Type(Job job) =>
-        ImportOrder.Of(job).Method == ImportMethods.Location ? "location_import" : "api_image_import";
+    public static string Type(Job job) => ImportOrder.Of(job) switch
+    {
+        { TaskInput: not null } => TaskRequest.Type,
+        { Method: ImportMethods.Location } => "location_import",
+        _ => "api_image_import",
+    };
 
     /// <summary>Glance's word for where a job is; one that waits for another attempt is under way.</summary>
     public static string Status(Job job) => job.Status switch
@@ -68,6 +72,13 @@ internal static class TaskJson
     private static void WriteInput(Utf8JsonWriter json, Job job)
     {
         var order = ImportOrder.Of(job);
+        if (order.TaskInput is { } given)
+        {
+            json.WritePropertyName("input"u8);
+            json.WriteRawValue(given);
+            return;
+        }
+
         json.WriteStartObject("input"u8);
         json.WriteString("image_id"u8, job.ImageId);
         if (order.Location is { } location)
@@ -91,6 +102,13 @@ internal static class TaskJson
         if (order.Uri is not null)
         {
             json.WriteString("uri"u8, order.Uri);
+        }
+
+        if (order.Remote is { Source: var source })
+        {
+            json.WriteString("glance_region"u8, source.Region);
+            json.WriteString("glance_image_id"u8, source.ImageId);
+            json.WriteString("glance_service_interface"u8, source.Interface);
         }
 
         json.WriteEndObject();

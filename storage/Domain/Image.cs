@@ -160,6 +160,7 @@ public sealed partial class Image
     {
         ImageStatuses.Require(Status, ImageStatus.Active);
         DiskFormat = result.DiskFormat ?? DiskFormat;
+        ContainerFormat = result.ContainerFormat ?? ContainerFormat;
         RequireFormats();
         MoveTo(ImageStatus.Active);
         Size = result.Size;

@@ -24,6 +24,7 @@ public sealed class Job
         UserId = order.UserId;
         RequestId = order.RequestId;
         UniqueKey = order.UniqueKey;
+        Secret = order.Secret;
         AttemptsMax = order.AttemptsMax;
         CreatedAt = Timestamps.Stored(now);
         UpdatedAt = CreatedAt;
@@ -50,6 +51,10 @@ public sealed class Job
 
     /// <summary>Its parameters, JSON; which, the kind decides. Never holds a secret.</summary>
     public string Input { get; private set; }
+
+    /// <summary>A secret that the work needs, sealed by whoever asked for it; null when there is none, and when the job
+    /// has ended. Never shown.</summary>
+    public string? Secret { get; private set; }
 
     /// <summary>Where it is in its life.</summary>
     public JobStatus Status { get; private set; } = JobStatus.Pending;
@@ -129,6 +134,9 @@ public sealed record JobOrder(string Kind, string Input)
 
     /// <summary>At most one job with the same key is pending or running.</summary>
     public string? UniqueKey { get; init; }
+
+    /// <summary>A secret that the work needs, sealed; it is forgotten when the job ends.</summary>
+    public string? Secret { get; init; }
 
     /// <summary>Attempts after which it is given up, 1 or more; <see cref="Unlimited"/> for never.</summary>
     public int AttemptsMax { get; init; } = 5;

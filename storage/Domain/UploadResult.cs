@@ -21,6 +21,9 @@ public sealed record UploadResult
     /// <summary>Disk format found in the bytes, to be recorded; null keeps what the owner said.</summary>
     public string? DiskFormat { get; init; }
 
+    /// <summary>Container format that the bytes have now, to be recorded; null keeps what the owner said.</summary>
+    public string? ContainerFormat { get; init; }
+
     /// <summary>Length in bytes of the blob's index.</summary>
     public required long IndexLength { get; init; }
 

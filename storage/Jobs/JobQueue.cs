@@ -162,6 +162,7 @@ public sealed class JobQueue(
                         .SetProperty(j => j.IsCancelRequested, true)
                         .SetProperty(j => j.FailureCode, "cancelled")
                         .SetProperty(j => j.Message, "It was cancelled.")
+                        .SetProperty(j => j.Secret, (string?)null)
                         .SetProperty(j => j.EndedAt, ended)
                         .SetProperty(j => j.UpdatedAt, ended!.Value),
                     cancellationToken).ConfigureAwait(false);
@@ -323,6 +324,7 @@ public sealed class JobQueue(
                         .SetProperty(j => j.Result, result)
                         .SetProperty(j => j.FailureCode, code)
                         .SetProperty(j => j.Message, message)
+                        .SetProperty(j => j.Secret, (string?)null)
                         .SetProperty(j => j.EndedAt, ended)
                         .SetProperty(j => j.UpdatedAt, ended!.Value),
                     cancellationToken).ConfigureAwait(false);

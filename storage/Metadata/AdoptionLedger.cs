@@ -43,7 +43,8 @@ public sealed class AdoptionLedger(IDbContextFactory<RegistryDb> databases, Stor
                     return mine; // the attempt before went through, only its answer was lost
                 }
 
-                if (await db.Images.AnyAsync(i => i.Id == imageId, cancellationToken).ConfigureAwait(false))
+                if (await db.Images.AnyAsync(i => i.Id == imageId, cancellationToken).ConfigureAwait(false)
+                    || await DatabasePurge.HadAsync(db, imageId, cancellationToken).ConfigureAwait(false))
                 {
                     return null;
                 }

@@ -40,7 +40,10 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
                         ErrorCode.DuplicateId, $"Image ID {image.Id} already exists!", inner: exception);
                 }
 
-                return true;
+                // Asked now that nobody can purge one of this id any more.
+                return await DatabasePurge.HadAsync(db, image.Id, cancellationToken).ConfigureAwait(false)
+                    ? throw new RegistryException(ErrorCode.DuplicateId, $"Image ID {image.Id} already exists!")
+                    : true;
             },
             cancellationToken).ConfigureAwait(false);
     }
@@ -122,6 +125,31 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
             },
             cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Deletes an image that waits for its bytes; any other is left alone.</summary>
+    /// <param name="id">The image. That it may be deleted is the caller's to know.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>Whether it is deleted now.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is none.
+    /// -or- <see cref="ErrorCode.Protected"/>: it is protected.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
+    public Task<bool> DeleteQueuedAsync(string id, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                await DatabaseDialect.LockAsync(db, id, cancellationToken).ConfigureAwait(false);
+                var image = await FindAsync(db, id, Viewer.System, cancellationToken).ConfigureAwait(false);
+                if (image.Status != ImageStatus.Queued)
+                {
+                    return false;
+                }
+
+                image.Delete(time.GetUtcNow());
+                await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+                return true;
+            },
+            cancellationToken);
 
     /// <summary>Forgets one of the places where an image's bytes are. The blob there is garbage from then on.</summary>
     /// <param name="id">The image. That it may lose a place is the caller's to know.</param>

@@ -34,7 +34,8 @@ public sealed record LocationOrigin(string Url, string? Metadata);
 /// <param name="ImageId">The image.</param>
 /// <param name="Code">Why, as its job says.</param>
 /// <param name="Message">The same in a sentence.</param>
-public sealed record ImportOrphan(string ImageId, string? Code, string? Message);
+/// <param name="Input">What the job was told, JSON; null when its row is gone.</param>
+public sealed record ImportOrphan(string ImageId, string? Code, string? Message, string? Input);
 
 /// <summary>Moves images into imports and out of them, each in one transaction with the job.</summary>
 /// <remarks>The protocol: <see cref="StartAsync"/> turns the image to importing and adds the job; the job stages bytes
@@ -263,7 +264,9 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
                     .Select(j => j.FailureCode).FirstOrDefault(),
                 db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
-                    .Select(j => j.Message).FirstOrDefault()))
+                    .Select(j => j.Message).FirstOrDefault(),
+                db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
+                    .Select(j => j.Input).FirstOrDefault()))
             .ToListAsync(cancellationToken).ConfigureAwait(false);
     }
 

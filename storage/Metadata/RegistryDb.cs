@@ -17,6 +17,9 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
     /// <summary>Images, deleted ones too.</summary>
     public DbSet<Image> Images => Set<Image>();
 
+    /// <summary>Ids of images that were deleted and purged.</summary>
+    public DbSet<ImageTombstone> Tombstones => Set<ImageTombstone>();
+
     /// <summary>Tags of images.</summary>
     public DbSet<ImageTag> Tags => Set<ImageTag>();
 

@@ -41,6 +41,9 @@ public sealed class ScriptedKeystone : IAsyncDisposable
     /// <summary>What every call is answered with instead; null for the truth.</summary>
     public int? FailWith { get; set; }
 
+    /// <summary>Address of the image service of each region in the catalogue, the same for all interfaces.</summary>
+    public ConcurrentDictionary<string, string> Regions { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Makes a token known.</summary>
     public void Add(string token, string user, string? project, DateTimeOffset expiresAt, params string[] roles) =>
         _tokens[token] = new
@@ -128,6 +131,12 @@ public sealed class ScriptedKeystone : IAsyncDisposable
         }
 
         var path = context.Request.Url!.AbsolutePath;
+        if (path.EndsWith("/auth/catalog", StringComparison.Ordinal))
+        {
+            await WriteCatalogueAsync(context).ConfigureAwait(false);
+            return;
+        }
+
         if (!path.EndsWith("/auth/tokens", StringComparison.Ordinal))
         {
             await TellAsync(context, path.Split('/')[^1]).ConfigureAwait(false);
@@ -197,6 +206,32 @@ public sealed class ScriptedKeystone : IAsyncDisposable
         {
             await WriteAsync(context.Response, answer).ConfigureAwait(false);
         }
+    }
+
+    private async Task WriteCatalogueAsync(HttpListenerContext context)
+    {
+        if (!_tokens.ContainsKey(context.Request.Headers["X-Auth-Token"] ?? ""))
+        {
+            context.Response.StatusCode = 401;
+            return;
+        }
+
+        string[] interfaces = ["public", "internal", "admin"];
+        var endpoints = Regions.SelectMany(region => interfaces.Select(name => new Dictionary<string, string>
+        {
+            ["interface"] = name,
+            ["region"] = region.Key,
+            ["region_id"] = region.Key,
+            ["url"] = region.Value,
+        }));
+        await WriteAsync(context.Response, new
+        {
+            catalog = new object[]
+            {
+                new { type = "compute", name = "nova", endpoints = Array.Empty<object>() },
+                new { type = "image", name = "glance", endpoints },
+            },
+        }).ConfigureAwait(false);
     }
 
     private static Task WriteAsync(HttpListenerResponse response, object body)

@@ -430,6 +430,23 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.ToTable("image_tags", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.ImageTombstone", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasColumnType("text")
+                        .HasColumnName("id")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("DeletedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("deleted_at");
+
+                    b.HasKey("Id")
+                        .HasName("pk_image_tombstones");
+
+                    b.ToTable("image_tombstones", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Job", b =>
                 {
                     b.Property<Guid>("Id")
@@ -514,6 +531,11 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.Property<DateTimeOffset>("RunAfter")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("run_after");
+
+                    b.Property<string>("Secret")
+                        .HasColumnType("text")
+                        .HasColumnName("secret")
+                        .UseCollation("C");
 
                     b.Property<string>("Status")
                         .IsRequired()

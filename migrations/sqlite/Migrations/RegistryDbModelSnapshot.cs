@@ -397,6 +397,22 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.ToTable("image_tags", (string)null);
                 });
 
+            modelBuilder.Entity("Registry.Storage.Domain.ImageTombstone", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<long>("DeletedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("deleted_at");
+
+                    b.HasKey("Id")
+                        .HasName("pk_image_tombstones");
+
+                    b.ToTable("image_tombstones", (string)null);
+                });
+
             modelBuilder.Entity("Registry.Storage.Domain.Job", b =>
                 {
                     b.Property<Guid>("Id")
@@ -472,6 +488,10 @@ namespace Registry.Migrations.Sqlite.Migrations
                     b.Property<long>("RunAfter")
                         .HasColumnType("INTEGER")
                         .HasColumnName("run_after");
+
+                    b.Property<string>("Secret")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("secret");
 
                     b.Property<string>("Status")
                         .IsRequired()

@@ -14,6 +14,9 @@ internal static class MatrixRequests
         ["PUT /v2/images/{id}/file"] = "content",
         ["PUT /v2/images/{id}/stage"] = "content",
         ["POST /v2/images/{id}/import"] = Import,
+        ["POST /v2/tasks"] = """
+            {"type":"import","input":{"import_from":"https://images.example/disk","import_from_format":"raw","image_properties":{}}}
+            """,
         ["POST /v2/images/{id}/locations"] = """{"url":"https://images.example/disk"}""",
         ["POST /v2/images/{id}/members"] = """{"member":"UNIQUE"}""",
         ["PUT /v2/images/{id}/members/{member}"] = """{"status":"accepted"}""",

@@ -42,6 +42,37 @@ public abstract class JobQueueContract(TestDatabases databases, DatabaseKind kin
     }
 
     [Fact]
+    public async Task A_secret_is_forgotten_however_its_job_ends()
+    {
+        foreach (var end in new Func<Job, Task<bool>>[]
+        {
+            job => Queue.CompleteAsync(job.Lease, Half, "{}", Cancellation),
+            job => Queue.CancelledAsync(job.Lease, Half, Cancellation),
+            job => Queue.FailAsync(job.Lease, "odd", "It failed.", retryIn: null, Cancellation),
+        })
+        {
+            await Queue.EnqueueAsync(new JobOrder("copy", "{}") { Secret = "sealed" }, Cancellation);
+            var job = await LeaseAsync("w1");
+            Assert.Equal("sealed", job!.Secret);
+            Assert.True(await end(job));
+            Assert.Null((await LoadAsync(job.Id)).Secret);
+        }
+
+        var waiting = await Queue.EnqueueAsync(new JobOrder("copy", "{}") { Secret = "sealed" }, Cancellation);
+        Assert.True(await Queue.CancelAsync(waiting.Id, Cancellation));
+        Assert.Null((await LoadAsync(waiting.Id)).Secret);
+    }
+
+    [Fact]
+    public async Task A_secret_stays_with_a_job_that_is_tried_again()
+    {
+        await Queue.EnqueueAsync(new JobOrder("copy", "{}") { Secret = "sealed" }, Cancellation);
+        var first = await LeaseAsync("w1");
+        Assert.True(await Queue.FailAsync(first!.Lease, "odd", "It failed.", TimeSpan.Zero, Cancellation));
+        Assert.Equal("sealed", (await LeaseAsync("w2"))!.Secret);
+    }
+
+    [Fact]
     public async Task Only_kinds_that_the_worker_can_do_are_handed_out_oldest_first()
     {
         await Queue.EnqueueAsync(new JobOrder("other", "{}"), Cancellation);

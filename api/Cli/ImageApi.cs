@@ -1,0 +1,193 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Text.Json;
+
+namespace Registry.Api.Cli;
+
+/// <summary>The Image API (v2) of a server: a registry or Glance.</summary>
+internal sealed class ImageApi : IDisposable
+{
+    private const int AnswerBytesMax = 64 << 20;
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
+    private readonly HttpClient _http;
+    private readonly Uri _root;
+
+    /// <summary>Describes a server; nothing is asked yet.</summary>
+    /// <param name="url">Its address, with or without /v2.</param>
+    /// <param name="token">Identity token; null or empty for none.</param>
+    /// <exception cref="CommandException">It is no address.</exception>
+    public ImageApi(string url, string? token)
+    {
+        if (!Uri.TryCreate(url, UriKind.Absolute, out var address) || address.Scheme is not ("http" or "https"))
+        {
+            throw new CommandException($"'{url}' is not a URL.");
+        }
+
+        var root = address.AbsoluteUri.TrimEnd('/');
+        _root = new Uri(root.EndsWith("/v2", StringComparison.Ordinal) ? root[..^2] : root + "/");
+        _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false })
+        {
+            Timeout = Timeout.InfiniteTimeSpan, // uploads take as long as they take; the rest has a patience of its own
+            MaxResponseContentBufferSize = AnswerBytesMax,
+        };
+        _http.DefaultRequestHeaders.TryAddWithoutValidation("Accept", "application/json, application/octet-stream");
+        if (!string.IsNullOrEmpty(token))
+        {
+            _http.DefaultRequestHeaders.TryAddWithoutValidation("X-Auth-Token", token);
+        }
+    }
+
+    /// <summary>The server, for messages.</summary>
+    public string Name => _root.GetLeftPart(UriPartial.Authority);
+
+    /// <summary>Asks for JSON.</summary>
+    /// <param name="path">From /v2 on.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>Null when there is nothing of that path.</returns>
+    /// <exception cref="ImageApiException">It is refused.</exception>
+    public async Task<JsonElement?> FindAsync(string path, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await SendAsync(HttpMethod.Get, path, content: null, cancellationToken);
+        }
+        catch (ImageApiException e) when (e.Status == HttpStatusCode.NotFound)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Asks for JSON that is there.</summary>
+    /// <exception cref="ImageApiException">It is refused.</exception>
+    public async Task<JsonElement> GetAsync(string path, CancellationToken cancellationToken) =>
+        await SendAsync(HttpMethod.Get, path, content: null, cancellationToken)
+        ?? throw new CommandException($"{Name} answers {path} with nothing.");
+
+    /// <summary>Walks through all pages of a list.</summary>
+    /// <param name="path">Its first page.</param>
+    /// <param name="member">What the answer calls its items.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="ImageApiException">It is refused.</exception>
+    public async IAsyncEnumerable<JsonElement> ListAsync(
+        string path, string member, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        for (var next = path; next is not null;)
+        {
+            var page = await GetAsync(next, cancellationToken);
+            foreach (var item in page.GetProperty(member).EnumerateArray())
+            {
+                yield return item;
+            }
+
+            next = page.TryGetProperty("next", out var link) ? link.GetString() : null;
+        }
+    }
+
+    /// <summary>Sends a request.</summary>
+    /// <param name="method">The method.</param>
+    /// <param name="path">From /v2 on.</param>
+    /// <param name="content">The body; null for none.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>The answer's JSON; null where there is none.</returns>
+    /// <exception cref="ImageApiException">It is refused.</exception>
+    public async Task<JsonElement?> SendAsync(
+        HttpMethod method, string path, HttpContent? content, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(method, new Uri(_root, path.TrimStart('/'))) { Content = content };
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        if (content is not StreamContent)
+        {
+            patience.CancelAfter(Patience);
+        }
+
+        try
+        {
+            using var response = await _http.SendAsync(request, patience.Token);
+            var text = await response.Content.ReadAsStringAsync(patience.Token);
+            if (!response.IsSuccessStatusCode)
+            {
+                throw new ImageApiException(response.StatusCode, $"{Name}: {Reason(response, text)}");
+            }
+
+            return text.Length > 0 && response.Content.Headers.ContentType?.MediaType == "application/json"
+                ? JsonDocument.Parse(text).RootElement
+                : null;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new CommandException($"{Name} does not answer.");
+        }
+        catch (JsonException)
+        {
+            throw new CommandException($"what answers at {Name} is no Image API.");
+        }
+    }
+
+    /// <summary>Sends JSON.</summary>
+    /// <inheritdoc cref="SendAsync(HttpMethod, string, HttpContent?, CancellationToken)"/>
+    public async Task<JsonElement?> SendJsonAsync(
+        HttpMethod method,
+        string path,
+        string json,
+        CancellationToken cancellationToken,
+        string mediaType = "application/json")
+    {
+        using var content = new StringContent(json, Encoding.UTF8);
+        content.Headers.ContentType = new MediaTypeHeaderValue(mediaType);
+        return await SendAsync(method, path, content, cancellationToken);
+    }
+
+    /// <summary>Sends bytes.</summary>
+    /// <inheritdoc cref="SendAsync(HttpMethod, string, HttpContent?, CancellationToken)"/>
+    public async Task SendBytesAsync(
+        string path, Stream bytes, long? length, CancellationToken cancellationToken)
+    {
+        using var content = new StreamContent(bytes, 1 << 20);
+        content.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
+        content.Headers.ContentLength = length;
+        await SendAsync(HttpMethod.Put, path, content, cancellationToken);
+    }
+
+    /// <summary>Asks for an image's bytes, or some of them.</summary>
+    /// <returns>The answer, its body not read yet; whatever its status is.</returns>
+    public async Task<HttpResponseMessage> OpenFileAsync(
+        string imageId, RangeHeaderValue? range, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(_root, $"v2/images/{imageId}/file"));
+        request.Headers.Range = range;
+        return await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _http.Dispose();
+
+    // JSON with the reason; Glance puts line breaks of HTML into it.
+    private static string Reason(HttpResponseMessage response, string text)
+    {
+        var status = (int)response.StatusCode;
+        try
+        {
+            using var document = JsonDocument.Parse(text);
+            var message = document.RootElement.GetProperty("message").GetString()!
+                .Replace("<br />", " ", StringComparison.Ordinal);
+            return string.Create(
+                CultureInfo.InvariantCulture,
+                $"{string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))} ({status})");
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"it answers {status} {response.ReasonPhrase}");
+        }
+    }
+}
+
+/// <summary>A server of the Image API refuses; the message says which, and why.</summary>
+internal sealed class ImageApiException(HttpStatusCode status, string message) : Exception(message)
+{
+    /// <summary>Its status.</summary>
+    public HttpStatusCode Status { get; } = status;
+}

@@ -1,0 +1,324 @@
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Microsoft.Data.Sqlite;
+using Registry.Api.Tests.Import;
+using Registry.Support;
+
+namespace Registry.Api.Tests.Federation;
+
+/// <summary>Images that are taken over from the image service of another region.</summary>
+public sealed class GlanceDownloadTests : IAsyncLifetime
+{
+    private const string Token = "canary-token-of-the-owner";
+    private const string RemoteId = "91111111-2222-4333-8444-000000000001";
+
+    private readonly ScriptedKeystone _keystone = new();
+    private readonly WebSource _source = new();
+    private readonly RegistryApp _app;
+    private readonly byte[] _content = new byte[1_200_000];
+    private Dictionary<string, object?> _image;
+
+    public GlanceDownloadTests()
+    {
+        new Random(5).NextBytes(_content);
+        _image = Describe();
+        _keystone.Add(Token, "u1", "p1", DateTimeOffset.UtcNow.AddHours(1), "member", "reader");
+        _keystone.Regions["north"] = $"http://127.0.0.1:{_source.Port}/image";
+        _source.Answer = AnswerAsync;
+        _app = new RegistryApp
+        {
+            Settings =
+            {
+                ["Registry:Auth:Kind"] = "keystone",
+                ["Registry:Auth:Keystone:Url"] = _keystone.Url,
+                ["Registry:Auth:Keystone:Username"] = "registry",
+                ["Registry:Auth:Keystone:Password"] = "secret",
+                ["Registry:Import:Methods"] = "web-download,glance-download",
+                ["Registry:Jobs:Poll"] = "00:00:00.05",
+            },
+        };
+    }
+
+    public async ValueTask InitializeAsync()
+    {
+        await _app.InitializeAsync();
+        _app.Http.DefaultRequestHeaders.Add("X-Auth-Token", Token);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        await _source.DisposeAsync();
+        await _keystone.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task What_another_region_has_is_taken_over_in_the_name_of_the_caller()
+    {
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        var task = await EndAsync(id);
+        Assert.True(Text(task, "status") == "success", task.ToString());
+        var image = await _app.ShowAsync(id);
+        Assert.Equal(
+            ("active", "raw", "bare", "q35", "required", "debian"),
+            (Text(image, "status"), Text(image, "disk_format"), Text(image, "container_format"),
+                Text(image, "hw_machine_type"), Text(image, "trait:HW_CPU_X86_AVX2"), Text(image, "os_distro")));
+        Assert.Equal(_image["os_hash_value"], Text(image, "os_hash_value"));
+        foreach (var left in new[] { "owner_specified.x", "os_glance_importing_to_stores_x", "architecture" })
+        {
+            Assert.False(image.TryGetProperty(left, out _), left);
+        }
+
+        Assert.Equal("mine", Text(image, "name"));
+        Assert.Equal("p1", Text(image, "owner"));
+        Assert.Equal(_content, await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        Assert.All(_source.Requests, head => Assert.Equal(Token, WebSource.Header(head, "X-Auth-Token")));
+
+        var method = task.GetProperty("input").GetProperty("import_req").GetProperty("method");
+        Assert.Equal(
+            ("glance-download", "north", RemoteId, "public"),
+            (Text(method, "name"), Text(method, "glance_region"), Text(method, "glance_image_id"),
+                Text(method, "glance_service_interface")));
+        Assert.DoesNotContain(Token, task.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_token_is_sealed_while_the_job_waits_for_it_and_forgotten_when_it_ends()
+    {
+        var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _source.Answer = async (head, stream) =>
+        {
+            if (head.Contains("/file ", StringComparison.Ordinal))
+            {
+                asked.TrySetResult();
+                await go.Task.WaitAsync(RegistryApp.Stop);
+            }
+
+            await AnswerAsync(head, stream);
+        };
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        await asked.Task.WaitAsync(RegistryApp.Stop);
+        Assert.NotEmpty(await SecretsAsync());
+        Assert.False(IsInDatabase(Token));
+        go.SetResult();
+        Assert.Equal("success", Text(await EndAsync(id), "status"));
+        Assert.Empty(await SecretsAsync());
+        Assert.False(IsInDatabase(Token));
+    }
+
+    [Fact]
+    public async Task A_download_that_breaks_off_is_taken_up_though_the_service_has_no_entity_tags()
+    {
+        _source.Answer = (head, stream) => AnswerAsync(head, stream, breakAfter: 500_000);
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        Assert.Equal("success", Text(await EndAsync(id), "status"));
+        Assert.Equal(_content, await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        Assert.Equal(
+            ["bytes=500000-", "bytes=1000000-"],
+            _source.Requests.Select(head => WebSource.Header(head, "Range")).OfType<string>());
+    }
+
+    [Fact]
+    public async Task Bytes_with_another_hash_are_not_taken()
+    {
+        _image["os_hash_value"] = new string('0', 128);
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        var task = await EndAsync(id);
+        Assert.Equal("The bytes do not have the os_hash_value that was given.", Text(task, "message"));
+        Assert.Equal("queued", Text(await _app.ShowAsync(id), "status"));
+        Assert.Empty(await _app.StoredFilesAsync());
+    }
+
+    [Fact]
+    public async Task Bytes_that_nothing_is_known_of_are_not_taken()
+    {
+        _image["os_hash_algo"] = "blake2b";
+        _image["checksum"] = null;
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        Assert.Contains("no hash", Text(await EndAsync(id), "message"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_token_that_expires_meanwhile_ends_the_import_with_a_reason()
+    {
+        _source.Answer = (head, stream) => head.Contains("/file ", StringComparison.Ordinal)
+            ? RefuseAsync(stream, 401)
+            : AnswerAsync(head, stream);
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        Assert.Contains("does not accept the token", Text(await EndAsync(id), "message"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_redirect_is_not_followed_for_the_token_would_go_along()
+    {
+        await using var elsewhere = new WebSource();
+        _source.Redirect(302, elsewhere.Url);
+        Assert.Contains("redirects", await ImportAsync(await CreateAsync(), Method("north"), 400), StringComparison.Ordinal);
+        Assert.Equal(0, elsewhere.Connections);
+    }
+
+    [Theory]
+    [InlineData(401, 400, "token")]
+    [InlineData(403, 403, "may not be read")]
+    [InlineData(404, 400, "there is no image")]
+    [InlineData(500, 400, "it answers 500")]
+    public async Task What_the_other_service_refuses_is_told_at_once(int theirs, int ours, string why)
+    {
+        _source.Answer = (_, stream) => RefuseAsync(stream, theirs);
+        var id = await CreateAsync();
+        Assert.Contains(why, await ImportAsync(id, Method("north"), ours), StringComparison.Ordinal);
+        Assert.Equal("queued", Text(await _app.ShowAsync(id), "status"));
+    }
+
+    [Fact]
+    public async Task What_makes_no_sense_is_refused()
+    {
+        var id = await CreateAsync();
+        foreach (var method in new[]
+        {
+            $$"""{"name":"glance-download","glance_image_id":"{{RemoteId}}"}""",
+            """{"name":"glance-download","glance_region":"north"}""",
+            """{"name":"glance-download","glance_region":"north","glance_image_id":"../x"}""",
+            Method("nowhere"), Method("north", ",\"glance_service_interface\":\"odd\""),
+        })
+        {
+            await ImportAsync(id, method, 400);
+        }
+
+        _image["status"] = "queued";
+        Assert.Contains(
+            "should be active instead of queued", await ImportAsync(id, Method("north"), 409), StringComparison.Ordinal);
+        _image = Describe();
+        _image["disk_format"] = "nonsense";
+        await ImportAsync(id, Method("north"), 400);
+        Assert.Empty(await SecretsAsync());
+    }
+
+    [Fact]
+    public void The_method_is_not_offered_unless_asked_for_and_wants_a_catalogue()
+    {
+        Assert.DoesNotContain("glance-download", new Api.Import.ImportSection().Methods, StringComparison.Ordinal);
+        var options = new RegistryOptions { Import = new() { Methods = "glance-download" } };
+        Assert.Throws<ConfigurationException>(options.Validate);
+    }
+
+    private static string Text(JsonElement element, string name) => element.GetProperty(name).GetString() ?? "";
+
+    private static string Method(string region, string more = "") =>
+        $$"""{"name":"glance-download","glance_region":"{{region}}","glance_image_id":"{{RemoteId}}"{{more}}}""";
+
+    private Dictionary<string, object?> Describe() => new()
+    {
+        ["id"] = RemoteId,
+        ["status"] = "active",
+        ["name"] = "theirs",
+        ["owner"] = "somebody",
+        ["disk_format"] = "raw",
+        ["container_format"] = "bare",
+        ["size"] = _content.Length,
+        ["checksum"] = Convert.ToHexStringLower(MD5.HashData(_content)),
+        ["os_hash_algo"] = "sha512",
+        ["os_hash_value"] = Convert.ToHexStringLower(SHA512.HashData(_content)),
+        ["os_hidden"] = false,
+        ["hw_machine_type"] = "q35",
+        ["trait:HW_CPU_X86_AVX2"] = "required",
+        ["os_distro"] = "debian",
+        ["owner_specified.x"] = "y",
+        ["os_glance_importing_to_stores_x"] = "y",
+        ["architecture"] = "x86_64",
+    };
+
+    private Task AnswerAsync(string head, Stream stream) => AnswerAsync(head, stream, breakAfter: int.MaxValue);
+
+    // As Glance does: parts, but nothing to tell them by.
+    private async Task AnswerAsync(string head, Stream stream, int breakAfter)
+    {
+        if (!head.StartsWith($"GET /image/v2/images/{RemoteId}", StringComparison.Ordinal))
+        {
+            await RefuseAsync(stream, 404);
+            return;
+        }
+
+        var isFile = head.Contains("/file ", StringComparison.Ordinal);
+        var body = isFile ? _content : JsonSerializer.SerializeToUtf8Bytes(_image);
+        var range = isFile && WebSource.Header(head, "Range") is { } text ? RangeHeaderValue.Parse(text) : null;
+        var from = (int)(range?.Ranges.Single().From ?? 0);
+        var first = range is null
+            ? "HTTP/1.1 200 OK\r\n"
+            : $"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{body.Length - 1}/{body.Length}\r\n";
+        await stream.WriteAsync(Encoding.ASCII.GetBytes(
+            $"{first}Content-Length: {body.Length - from}\r\nConnection: close\r\n\r\n"));
+        await stream.WriteAsync(body.AsMemory(from, isFile ? Math.Min(breakAfter, body.Length - from) : body.Length));
+    }
+
+    private static Task RefuseAsync(Stream stream, int status) => stream.WriteAsync(Encoding.ASCII.GetBytes(
+        $"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).AsTask();
+
+    private async Task<string> CreateAsync()
+    {
+        using var response = await _app.SendAsync(HttpMethod.Post, "/v2/images", """{"name":"mine"}""");
+        return Text(await RegistryApp.JsonAsync(response), "id");
+    }
+
+    private async Task<string> ImportAsync(string id, string method, int status)
+    {
+        using var response = await _app.SendAsync(
+            HttpMethod.Post, $"/v2/images/{id}/import", $$"""{"method":{{method}}}""");
+        var text = await response.Content.ReadAsStringAsync(RegistryApp.Stop);
+        Assert.True(status == (int)response.StatusCode, $"{(int)response.StatusCode}: {text}");
+        return text;
+    }
+
+    private async Task<JsonElement> EndAsync(string id)
+    {
+        while (true)
+        {
+            using var response = await _app.SendAsync(HttpMethod.Get, $"/v2/images/{id}/tasks");
+            var task = (await RegistryApp.JsonAsync(response)).GetProperty("tasks")[0];
+            if (Text(task, "status") is "success" or "failure")
+            {
+                return task;
+            }
+
+            await Task.Delay(20, RegistryApp.Stop);
+        }
+    }
+
+    private async Task<IReadOnlyList<string>> SecretsAsync()
+    {
+        await using var connection = new SqliteConnection($"Data Source={Path.Combine(_app.Data, "registry.db")};Mode=ReadOnly");
+        await connection.OpenAsync(RegistryApp.Stop);
+        await using var command = connection.CreateCommand();
+        command.CommandText = "select secret from jobs where secret is not null";
+        await using var reader = await command.ExecuteReaderAsync(RegistryApp.Stop);
+        var secrets = new List<string>();
+        while (await reader.ReadAsync(RegistryApp.Stop))
+        {
+            secrets.Add(reader.GetString(0));
+        }
+
+        return secrets;
+    }
+
+    // With what is in its log, for it is not all in the file yet.
+    private bool IsInDatabase(string text)
+    {
+        var files = Directory.GetFiles(_app.Data, "registry.db*");
+        Assert.NotEmpty(files);
+        return files.Any(path =>
+        {
+            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            using var bytes = new MemoryStream();
+            file.CopyTo(bytes);
+            return bytes.GetBuffer().AsSpan().IndexOf(Encoding.UTF8.GetBytes(text)) >= 0;
+        });
+    }
+}
