@@ -8,6 +8,7 @@ using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Registry.Api.Auth;
+using Registry.Api.Cache;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
 using Registry.Api.Events;
@@ -162,6 +163,8 @@ public static class RegistryServer
             services.AddSingleton<IProjectLimits, KeystoneLimits>();
         }
 
+        services.AddSingleton<LocalCache>();
+        services.AddSingleton<CacheCommands>();
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
@@ -199,6 +202,7 @@ public static class RegistryServer
         services.AddSingleton<NbdListener>();
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
+        services.AddHostedService<CacheFiller>();
     }
 
     private static EventSelection Selection(RegistryOptions options) => new(options.Events.DisabledWords)
@@ -297,6 +301,7 @@ public static class RegistryServer
         v2.MapMetadefs();
         v2.MapSchemas();
         v2.MapStores();
+        v2.MapCache();
         v2.MapUsage();
         app.MapGrpcService<ImagesGrpc>();
         app.MapGrpcService<ProvisioningGrpc>();

@@ -32,12 +32,21 @@ internal static class ConnectionOptions
     }
 
     /// <summary>Connects as the command line says.</summary>
-    public static Task<Connection> ConnectAsync(ParseResult parsed, CancellationToken cancellationToken)
-    {
-        var url = parsed.GetValue(Url) ?? Environment.GetEnvironmentVariable("REGISTRY_URL") ?? DefaultUrl;
-        var token = parsed.GetValue(Token) ?? Environment.GetEnvironmentVariable("OS_TOKEN");
-        return Connection.OpenAsync(url, token, cancellationToken);
-    }
+    public static Task<Connection> ConnectAsync(ParseResult parsed, CancellationToken cancellationToken) =>
+        Connection.OpenAsync(UrlOf(parsed), TokenOf(parsed), cancellationToken);
+
+    /// <summary>Prepares calls about the cache of the server that the command line names.</summary>
+    /// <exception cref="CommandException">It names none.</exception>
+    public static CacheServer OpenCache(ParseResult parsed) =>
+        Uri.TryCreate(UrlOf(parsed), UriKind.Absolute, out var url)
+            ? new CacheServer(url, TokenOf(parsed))
+            : throw new CommandException($"'{UrlOf(parsed)}' is not a URL.");
+
+    private static string UrlOf(ParseResult parsed) =>
+        parsed.GetValue(Url) ?? Environment.GetEnvironmentVariable("REGISTRY_URL") ?? DefaultUrl;
+
+    private static string? TokenOf(ParseResult parsed) =>
+        parsed.GetValue(Token) ?? Environment.GetEnvironmentVariable("OS_TOKEN");
 }
 
 /// <summary>A connection to a registry: the HTTP address tells where gRPC is.</summary>

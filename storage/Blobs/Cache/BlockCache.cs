@@ -55,7 +55,7 @@ public sealed partial class BlockCache : IDisposable
         _blocksMax = maxBytes / BlobIndex.BlockBytes;
         _time = time;
         _logger = logger;
-        DirectoryDisk.CreateDirectory(_directory);
+        DurableDirectory.Create(_directory);
         _held = new FileStream(
             Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         try
@@ -116,7 +116,7 @@ public sealed partial class BlockCache : IDisposable
     public void Dispose() => _held.Dispose();
 
     /// <summary>Counts that a blob is opened for a reader, where some of its data is here.</summary>
-    internal void Hit(BlobKey key)
+    public void Hit(BlobKey key)
     {
         lock (_lock)
         {
