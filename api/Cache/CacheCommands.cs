@@ -16,7 +16,7 @@ internal sealed record CachedImage(Image Image, CacheEntry Entry);
 
 /// <summary>What an operator can do with the cache of this process. Each verb authorises first, and says then that there
 /// is no cache, as Glance does.</summary>
-internal sealed class CacheCommands(
+internal sealed partial class CacheCommands(
     LocalCache cache, IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy,
     ILogger<CacheCommands> logger)
 {
@@ -167,7 +167,7 @@ internal sealed class CacheCommands(
         }
         catch (Exception e) when (e is IOException or RegistryException)
         {
-            logger.LogDebug(e, "what there is of image {ImageId} cannot be told now", image.Id);
+            Log.NotTold(logger, image.Id, e);
             return false;
         }
 
@@ -198,5 +198,11 @@ internal sealed class CacheCommands(
     {
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         return await ImageQueries.FindAsync(db, imageId, viewer, tracking: false, cancellationToken);
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "how much of image {ImageId} is cached cannot be told now")]
+        public static partial void NotTold(ILogger logger, string imageId, Exception exception);
     }
 }

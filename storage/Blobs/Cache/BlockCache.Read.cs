@@ -5,12 +5,6 @@ namespace Registry.Storage.Blobs.Cache;
 /// meanwhile waits for him and then reads the file. A reader never holds more than his own buffer.</content>
 public sealed partial class BlockCache
 {
-    private const int NoSpace = 28;
-    private const int QuotaExceeded = 122;
-
-    /// <summary>Share of what is kept that is given up when the disk turns out to be full: one in so many.</summary>
-    private const int FullShare = 8;
-
     /// <summary>Fills a buffer with whole blocks, from the cache where it has them.</summary>
     /// <param name="key">The blob.</param>
     /// <param name="part">Its part.</param>
@@ -28,8 +22,8 @@ public sealed partial class BlockCache
             var (number, within) = Math.DivRem(start + at, CacheSegment.SpanBytes);
             var length = (int)Math.Min(blocks.Length - at, CacheSegment.SpanBytes - within);
             await ReadStretchAsync(
-                new CacheName(key, part, number), start + at, blocks.Slice(at, length), origin, cancellationToken)
-                .ConfigureAwait(false);
+                new CacheName(key, part, number), start + at, blocks.Slice(at, length), origin, mayFill: true,
+                cancellationToken).ConfigureAwait(false);
             at += length;
         }
     }
@@ -57,10 +51,11 @@ public sealed partial class BlockCache
     }
 
     private async Task ReadStretchAsync(
-        CacheName name, long start, Memory<byte> blocks, BlockOrigin origin, CancellationToken cancellationToken)
+        CacheName name, long start, Memory<byte> blocks, BlockOrigin origin, bool mayFill,
+        CancellationToken cancellationToken)
     {
         var first = (int)(start % CacheSegment.SpanBytes / BlobIndex.BlockBytes);
-        var (segment, steps) = Take(name, first, first + BlocksIn(blocks.Length));
+        var (segment, steps) = Take(name, first, first + BlocksIn(blocks.Length), mayFill);
         if (steps.Count == 1)
         {
             await StepAsync(segment, steps[0], start, blocks, origin, cancellationToken).ConfigureAwait(false);
@@ -90,7 +85,8 @@ public sealed partial class BlockCache
         _ => origin.FetchAsync(start, blocks, cancellationToken),
     };
 
-    private (CacheSegment Segment, List<CacheStep> Steps) Take(CacheName name, int from, int until)
+    private (CacheSegment Segment, List<CacheStep> Steps) Take(
+        CacheName name, int from, int until, bool mayFill)
     {
         var now = _time.GetUtcNow();
         lock (_lock)
@@ -113,7 +109,7 @@ public sealed partial class BlockCache
 
             _lastUsedFirst.AddFirst(segment.Node);
             blob.UsedAt = now;
-            var steps = segment.Cut(from, until, mayFill: now >= _pausedUntil);
+            var steps = segment.Cut(from, until, mayFill && now >= _pausedUntil);
             RemoveIfEmpty(segment);
             return (segment, steps);
         }
@@ -144,7 +140,7 @@ public sealed partial class BlockCache
             Forget(segment, step.From, step.Until);
         }
 
-        await ReadStretchAsync(segment.Name, start + good, blocks[good..], origin, cancellationToken)
+        await ReadStretchAsync(segment.Name, start + good, blocks[good..], origin, mayFill: true, cancellationToken)
             .ConfigureAwait(false);
     }
 
@@ -193,147 +189,14 @@ public sealed partial class BlockCache
         CacheSegment segment, CacheFill fill, long start, Memory<byte> blocks, BlockOrigin origin,
         CancellationToken cancellationToken)
     {
-        // What failed for one is not tried by all others one after another: each is where it would be without a cache.
+        // What failed for one, or had to go at once, is not tried by all others one after another: each is where he would
+        // be without a cache.
         var outcome = await fill.Done.WaitAsync(cancellationToken).ConfigureAwait(false);
         var read = outcome is FillOutcome.Failed or FillOutcome.NotKept
             ? origin.FetchAsync(start, blocks, cancellationToken)
-            : ReadStretchAsync(segment.Name, start, blocks, origin, cancellationToken);
+            : ReadStretchAsync(
+                segment.Name, start, blocks, origin, mayFill: outcome == FillOutcome.Abandoned, cancellationToken);
         await read.ConfigureAwait(false);
-    }
-
-    private async Task FillAsync(
-        CacheSegment segment, CacheFill fill, long start, Memory<byte> blocks, BlockOrigin origin,
-        CancellationToken cancellationToken)
-    {
-        var outcome = FillOutcome.Failed;
-        try
-        {
-            await origin.FetchAsync(start, blocks, cancellationToken).ConfigureAwait(false);
-            outcome = await TryWriteAsync(segment, fill, blocks).ConfigureAwait(false)
-                ? FillOutcome.Kept
-                : FillOutcome.NotKept;
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            outcome = FillOutcome.Abandoned;
-            throw;
-        }
-        finally
-        {
-            End(segment, fill, outcome);
-        }
-    }
-
-    private async Task<bool> TryWriteAsync(CacheSegment segment, CacheFill fill, ReadOnlyMemory<byte> blocks)
-    {
-        var data = DataIn(fill.From, blocks.Span);
-        var count = data.Sum(run => run.Until - run.From);
-        if (!TryReserve(segment, count))
-        {
-            return false;
-        }
-
-        try
-        {
-            if (count > 0)
-            {
-                var file = CacheFile.OpenWrite(segment.Path);
-                await using var disposal = file.ConfigureAwait(false);
-                foreach (var (from, until) in data)
-                {
-                    var at = (from - fill.From) * BlobIndex.BlockBytes;
-                    var end = Math.Min(blocks.Length, (until - fill.From) * BlobIndex.BlockBytes);
-                    await RandomAccess.WriteAsync(
-                        file.SafeFileHandle, blocks[at..end], (long)from * BlobIndex.BlockBytes, CancellationToken.None)
-                        .ConfigureAwait(false);
-                }
-            }
-
-            fill.Data = data;
-            Interlocked.Add(ref _addedBytes, (long)count * BlobIndex.BlockBytes);
-            return true;
-        }
-        catch (Exception e) when (DirectoryDisk.IsFailure(e))
-        {
-            Refused(segment, count, e);
-            return false;
-        }
-    }
-
-    private bool TryReserve(CacheSegment segment, int count)
-    {
-        var dropped = new List<CacheSegment>();
-        var isKept = false;
-        lock (_lock)
-        {
-            while (_blocks + count > _blocksMax && _lastUsedFirst.Last is { } last && last.Value != segment)
-            {
-                GiveUp(last.Value, dropped);
-            }
-
-            if (!segment.IsGone && _blocks + count <= _blocksMax)
-            {
-                segment.DataBlocks += count;
-                _blocks += count;
-                isKept = true;
-            }
-        }
-
-        Remove(dropped, 0);
-        return isKept;
-    }
-
-    private void Refused(CacheSegment segment, int count, Exception failure)
-    {
-        var now = _time.GetUtcNow();
-        bool isNew;
-        long kept;
-        lock (_lock)
-        {
-            if (!segment.IsGone)
-            {
-                segment.DataBlocks -= count;
-                _blocks -= count;
-            }
-
-            isNew = now >= _pausedUntil;
-            _pausedUntil = now + Pause;
-            kept = _blocks;
-        }
-
-        if (isNew)
-        {
-            Log.Paused(_logger, Pause.TotalSeconds, failure.Message);
-            if (failure is IOException { HResult: NoSpace or QuotaExceeded })
-            {
-                Prune(kept - (kept / FullShare)); // others want the disk too
-            }
-        }
-    }
-
-    private void End(CacheSegment segment, CacheFill fill, FillOutcome outcome)
-    {
-        string? leftover = null;
-        lock (_lock)
-        {
-            segment.End(fill, outcome == FillOutcome.Kept && !segment.IsGone);
-            if (segment.IsGone)
-            {
-                leftover = _segments.ContainsKey(segment.Name) ? null : segment.Path; // it may have been made anew
-            }
-            else
-            {
-                segment.Blob.ModifiedAt = outcome == FillOutcome.Kept ? _time.GetUtcNow() : segment.Blob.ModifiedAt;
-                leftover = RemoveIfEmpty(segment) ? segment.Path : null;
-            }
-        }
-
-        if (leftover is not null)
-        {
-            Remove(leftover);
-        }
-
-        fill.End(outcome);
     }
 
     private void Forget(CacheSegment segment, int from, int until)
@@ -361,31 +224,6 @@ public sealed partial class BlockCache
 
         GiveUp(segment, []);
         return true;
-    }
-
-    // Runs of blocks, numbered as in the segment, that are not all zeroes.
-    private static List<(int From, int Until)> DataIn(int first, ReadOnlySpan<byte> blocks)
-    {
-        var runs = new List<(int From, int Until)>(1);
-        for (var at = 0; at < blocks.Length; at += BlobIndex.BlockBytes)
-        {
-            if (!blocks.Slice(at, Math.Min(BlobIndex.BlockBytes, blocks.Length - at)).ContainsAnyExcept((byte)0))
-            {
-                continue;
-            }
-
-            var block = first + (at / BlobIndex.BlockBytes);
-            if (runs.Count > 0 && runs[^1].Until == block)
-            {
-                runs[^1] = (runs[^1].From, block + 1);
-            }
-            else
-            {
-                runs.Add((block, block + 1));
-            }
-        }
-
-        return runs;
     }
 
     private static int BlocksIn(long bytes) => (int)((bytes + BlobIndex.BlockBytes - 1) / BlobIndex.BlockBytes);
