@@ -51,6 +51,51 @@ public sealed class CacheQueueTests(ClientLab lab) : IDisposable
     }
 
     [Fact]
+    public async Task What_belongs_to_no_image_is_removed()
+    {
+        var blocks = Directory.CreateDirectory(Path.Combine(_directory.File("cache"), "blocks")).FullName;
+        var leftover = Path.Combine(blocks, $"{Guid.NewGuid()}.3.data.0");
+        var other = Path.Combine(blocks, "not-ours");
+        await File.WriteAllBytesAsync(leftover, Noise(100_000), RegistryApp.Stop);
+        await File.WriteAllBytesAsync(other, Noise(100_000), RegistryApp.Stop);
+        await using var app = App("00:00:00");
+        await app.InitializeAsync();
+        while (File.Exists(leftover))
+        {
+            await Task.Delay(50, RegistryApp.Stop);
+        }
+
+        Assert.True(File.Exists(other));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_store_is_cached_or_not_as_its_settings_say(bool isCached)
+    {
+        await using var app = App("00:00:00");
+        app.Settings["Registry:Stores:0:Id"] = "main";
+        app.Settings["Registry:Stores:0:Kind"] = "directory";
+        app.Settings["Registry:Stores:0:Path"] = _directory.File("main");
+        app.Settings["Registry:Stores:0:Cached"] = isCached.ToString();
+        await app.InitializeAsync();
+        var id = await app.UploadAsync(Noise(100_000));
+        await app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop);
+        Assert.Equal(
+            isCached, Directory.GetFiles(Path.Combine(_directory.File("cache"), "blocks")).Length > 0);
+    }
+
+    [Fact]
+    public async Task A_cache_that_another_process_uses_stops_the_start()
+    {
+        await using var first = App("00:00:00");
+        await first.InitializeAsync();
+        await using var second = App("00:00:00");
+        var refused = await Assert.ThrowsAsync<ConfigurationException>(async () => await second.InitializeAsync());
+        Assert.StartsWith("Registry:Cache:Directory '", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_command_line_looks_after_the_servers_cache()
     {
         await using var app = App("01:00:00");

@@ -48,16 +48,14 @@ internal sealed class CacheLab : IDisposable
         await VerifiedBlob.OpenAsync(store, location, Cache, TestContext.Current.CancellationToken);
 
     /// <summary>Opens a blob, reads all of it as a download does, and compares.</summary>
-    public async Task ReadAllAsync(
-        MemoryStore store, ImageLocation location, byte[] expected, int chunk = 512 << 10,
-        CancellationToken cancellationToken = default)
+    public async Task ReadAllAsync(MemoryStore store, ImageLocation location, byte[] expected, int chunk = 512 << 10)
     {
         var blob = await OpenAsync(store, location);
         var buffer = new byte[chunk];
         for (var at = 0; at < expected.Length;)
         {
             Array.Fill(buffer, (byte)0xEE);
-            var read = await blob.ReadAsync(at, buffer, cancellationToken);
+            var read = await blob.ReadAsync(at, buffer, TestContext.Current.CancellationToken);
             Assert.True(expected.AsSpan(at, Math.Min(chunk, expected.Length - at)).SequenceEqual(buffer.AsSpan(0, read)));
             at += read;
         }
