@@ -1,7 +1,13 @@
 using System.Net.Http.Json;
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Registry.Api.Cache;
+using Registry.Api.Metrics;
 using Registry.Api.Tests.Cli;
 using Registry.Api.Tests.Clients;
+using Registry.Storage.Blobs.Cache;
 using Registry.Support;
 
 namespace Registry.Api.Tests.Cache;
@@ -90,8 +96,12 @@ public sealed class CacheQueueTests(ClientLab lab) : IDisposable
     {
         await using var first = App("00:00:00");
         await first.InitializeAsync();
-        await using var second = App("00:00:00");
-        var refused = await Assert.ThrowsAsync<ConfigurationException>(async () => await second.InitializeAsync());
+        using var second = new LocalCache(
+            Options.Create(new RegistryOptions { Cache = new() { Directory = _directory.File("cache") } }),
+            TimeProvider.System,
+            first.Services.GetRequiredService<RegistryMetrics>(),
+            NullLogger<BlockCache>.Instance);
+        var refused = Assert.Throws<ConfigurationException>(second.Open);
         Assert.StartsWith("Registry:Cache:Directory '", refused.Message, StringComparison.Ordinal);
     }
 
