@@ -3,6 +3,7 @@ using System.Net;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 using Registry.Api.Auth;
+using Registry.Api.Cache;
 using Registry.Api.Cors;
 using Registry.Api.Events;
 using Registry.Api.Import;
@@ -66,6 +67,9 @@ public sealed record RegistryOptions
 
     /// <summary>What clients see of where bytes are, and say about it.</summary>
     public LocationsSection Locations { get; init; } = new();
+
+    /// <summary>Blocks of distant stores kept on a local disk.</summary>
+    public CacheSection Cache { get; init; } = new();
 
     /// <summary>Where the server connects to on behalf of users.</summary>
     public OutboundSection Outbound { get; init; } = new();
@@ -152,6 +156,7 @@ public sealed record RegistryOptions
         Import.Validate(hasCatalogue: Auth.Kind == "keystone");
         Provisioning.Validate();
         Locations.Validate();
+        Cache.Validate();
         Outbound.Validate();
         Tls.Validate();
         Nbd.Validate(Tls.HasCertificate);

@@ -8,6 +8,7 @@ using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Registry.Api.Auth;
+using Registry.Api.Cache;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
 using Registry.Api.Events;
@@ -163,6 +164,8 @@ public static class RegistryServer
             services.AddSingleton<IProjectLimits, KeystoneLimits>();
         }
 
+        services.AddSingleton<LocalCache>();
+        services.AddSingleton<CacheCommands>();
         services.AddSingleton<StoreSet>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
@@ -200,6 +203,7 @@ public static class RegistryServer
         services.AddSingleton<NbdListener>();
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
+        services.AddHostedService<CacheFiller>();
     }
 
     private static EventSelection Selection(RegistryOptions options) => new(options.Events.DisabledWords)
@@ -304,6 +308,7 @@ public static class RegistryServer
         v2.MapMetadefs();
         v2.MapSchemas();
         v2.MapStores();
+        v2.MapCache();
         v2.MapUsage();
         app.MapGrpcService<ImagesGrpc>();
         app.MapGrpcService<ProvisioningGrpc>();

@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace Registry.Api.Cli;
 
-/// <summary>registry cache: the bases of thin disks on this host.</summary>
+/// <summary>registry cache: the server's, and the bases of thin disks on this host.</summary>
 internal static class CacheCommand
 {
     /// <summary>Where the bases are kept.</summary>
@@ -18,14 +18,37 @@ internal static class CacheCommand
         CustomParser = Sizes.ParseOption,
     };
 
+    // Not the environment's word: a verb that is about the server must not turn to this host by itself.
+    private static readonly Option<string?> BasesDirectory = new("--cache")
+    {
+        Description = "The bases in this directory on this host, not the server's cache",
+    };
+
     /// <summary>Makes the command.</summary>
-    public static Command Create() => new("cache", """
-        Look after the bases of thin disks on this host.
+    public static Command Create()
+    {
+        var command = new Command("cache", Help)
+        {
+            ListCommand(), PruneCommand(), WarmCommand(),
+        };
+        foreach (var verb in ServerCacheCommands.Create())
+        {
+            command.Add(verb);
+        }
+
+        return command;
+    }
+
+    private const string Help = """
+        Look after the server's cache of distant stores; with --cache DIR, after the bases of thin disks on this host.
+
+        The server's cache holds blocks of images (Registry:Cache). It fills itself when images are read; 'queue' has one
+        fetched before. Several replicas have a cache each: the verbs are about the one that answers.
 
         A base is an image's disk, brought once and named by all overlays that 'registry provision --thin' makes of it.
         It is removed only when no such overlay is left where it was made: before you move one elsewhere, make it whole
         ('registry disk convert') or keep the base yourself.
-        """) { WarmCommand(), ListCommand(), PruneCommand() };
+        """;
 
     /// <summary>Opens the cache that the command line names.</summary>
     /// <exception cref="CommandException">It names none.</exception>
@@ -67,11 +90,22 @@ internal static class CacheCommand
 
     private static Command ListCommand()
     {
-        var command = new Command("list", "List the bases, last used first.") { Directory };
-        var output = new OutputOption(command);
-        command.SetAction(async (parsed, _) =>
+        var command = new Command("list", "List what is cached, last used first, and what is queued.")
         {
-            Print(await Open(parsed).ListAsync(), output.IsJson(parsed));
+            BasesDirectory,
+        };
+        var output = new OutputOption(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            if (parsed.GetValue(BasesDirectory) is { } directory)
+            {
+                Print(await new ImageCache(directory).ListAsync(), output.IsJson(parsed));
+            }
+            else
+            {
+                await ServerCacheCommands.ListAsync(parsed, output.IsJson(parsed), cancellationToken);
+            }
+
             return 0;
         });
         return command;
@@ -79,14 +113,30 @@ internal static class CacheCommand
 
     private static Command PruneCommand()
     {
-        var command = new Command("prune", "Remove bases that no overlay needs: all, or down to --cache-size.")
+        var command = new Command("prune", """
+            Remove what was used longest ago: of the server's cache, what its settings have no room for; of bases, all
+            that no overlay needs, or down to --cache-size.
+            """)
         {
-            Directory, Most,
+            BasesDirectory, Most,
         };
         var output = new OutputOption(command);
-        command.SetAction(async (parsed, _) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
-            Print(await Open(parsed).PruneAsync(parsed.GetValue(Most) ?? 0), output.IsJson(parsed));
+            if (parsed.GetValue(BasesDirectory) is { } directory)
+            {
+                Print(
+                    await new ImageCache(directory).PruneAsync(parsed.GetValue(Most) ?? 0), output.IsJson(parsed));
+            }
+            else if (parsed.GetValue(Most) is not null)
+            {
+                throw new CommandException("--cache-size goes with --cache DIR; the server's settings say how much it keeps.");
+            }
+            else
+            {
+                await ServerCacheCommands.PruneAsync(parsed, output.IsJson(parsed), cancellationToken);
+            }
+
             return 0;
         });
         return command;

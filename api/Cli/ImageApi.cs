@@ -92,12 +92,19 @@ internal sealed class ImageApi : IDisposable
     /// <param name="path">From /v2 on.</param>
     /// <param name="content">The body; null for none.</param>
     /// <param name="cancellationToken">Cancels.</param>
+    /// <param name="header">One more header; null for none.</param>
     /// <returns>The answer's JSON; null where there is none.</returns>
     /// <exception cref="ImageApiException">It is refused.</exception>
     public async Task<JsonElement?> SendAsync(
-        HttpMethod method, string path, HttpContent? content, CancellationToken cancellationToken)
+        HttpMethod method, string path, HttpContent? content, CancellationToken cancellationToken,
+        (string Name, string Value)? header = null)
     {
         using var request = new HttpRequestMessage(method, new Uri(_root, path.TrimStart('/'))) { Content = content };
+        if (header is { } more)
+        {
+            request.Headers.Add(more.Name, more.Value);
+        }
+
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         if (content is not StreamContent)
         {

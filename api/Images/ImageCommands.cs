@@ -111,6 +111,7 @@ public sealed partial class ImageCommands(
         await RequireAsync(caller, id, "delete_image", cancellationToken);
         var freed = await editor.DeleteAsync(id, cancellationToken);
         Log.Deleted(logger, id);
+        stores.ForgetCached(id);
         foreach (var location in freed)
         {
             await RemoveAsync(location);

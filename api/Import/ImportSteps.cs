@@ -220,5 +220,6 @@ internal sealed class ImportSteps(
     }
 
     private ValueTask<StoredBlob> OpenAsync(StagedBlob staged, CancellationToken cancellationToken) =>
-        StoredBlob.OpenAsync(stores, [staged.LocationIn(staged.StoreId, clock.GetUtcNow())], cancellationToken);
+        StoredBlob.OpenAsync(
+            stores, [staged.LocationIn(staged.StoreId, clock.GetUtcNow())], isCached: false, cancellationToken);
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Registry.Api.Cache;
 using Registry.Api.Stores;
 using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
@@ -12,6 +13,7 @@ internal sealed partial class Startup(
     UploadLedger ledger,
     JobQueue jobs,
     StoreSet stores,
+    LocalCache cache,
     IOptions<RegistryOptions> options,
     IHostApplicationLifetime lifetime,
     IServiceProvider services,
@@ -42,6 +44,7 @@ internal sealed partial class Startup(
                 "The database's schema is older than this program: run 'registry db upgrade'.");
         }
 
+        cache.Open();
         await stores.PrepareAsync(cancellationToken);
         lifetime.ApplicationStarted.Register(
             () => Log.Ready(logger, string.Join(", ", RegistryServer.Addresses(services))));

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using Registry.Storage.Blobs.Cache;
 
 namespace Registry.Api.Metrics;
 
@@ -94,6 +95,18 @@ public sealed class RegistryMetrics : IDisposable
 
     /// <summary>Leftovers were removed.</summary>
     public void Reaped(long blobs) => _reapedBlobs.Add(blobs);
+
+    /// <summary>Tells what the cache does from now on.</summary>
+    public void WatchCache(BlockCache cache)
+    {
+        _meter.CreateObservableUpDownCounter("registry.cache.bytes", () => cache.Bytes, "By", "Bytes in the cache");
+        _meter.CreateObservableCounter(
+            "registry.cache.read.bytes", () => cache.ServedBytes, "By", "Bytes read from the cache");
+        _meter.CreateObservableCounter(
+            "registry.cache.added.bytes", () => cache.AddedBytes, "By", "Bytes added to the cache");
+        _meter.CreateObservableCounter(
+            "registry.cache.dropped.bytes", () => cache.DroppedBytes, "By", "Bytes given up by the cache");
+    }
 
     /// <inheritdoc/>
     public void Dispose() => _meter.Dispose();

@@ -61,11 +61,18 @@ public sealed partial record StoreSection
     /// <summary>s3, http: file of certificates (PEM) to trust instead of the system's.</summary>
     public string CaFile { get; init; } = "";
 
+    /// <summary>Whether Registry:Cache keeps blocks of it. Unless said: those of distant stores, and where there are none,
+    /// of all.</summary>
+    public bool? Cached { get; init; }
+
     /// <summary>s3, http: longest silence before a request is tried again.</summary>
     public TimeSpan Silence { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>s3, http: longest time for a request with its retries; bytes that flow extend it.</summary>
     public TimeSpan Deadline { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Whether it is behind a network as far as the settings tell.</summary>
+    internal bool IsDistant => Kind != "directory";
 
     /// <summary>Whether uploads can go here.</summary>
     internal bool TakesUploads => !ReadOnly && Kind != "http";

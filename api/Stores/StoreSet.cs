@@ -1,8 +1,10 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
 using Microsoft.Extensions.Options;
+using Registry.Api.Cache;
 using Registry.Api.Metrics;
 using Registry.Storage.Blobs;
+using Registry.Storage.Blobs.Cache;
 using Registry.Storage.Blobs.S3;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
@@ -22,6 +24,7 @@ public sealed partial class StoreSet : IDisposable
 
     private readonly Dictionary<string, ConfiguredStore> _stores = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, DateTimeOffset> _failedAt = new(StringComparer.Ordinal);
+    private readonly LocalCache _cache;
     private readonly TimeProvider _time;
     private readonly RegistryMetrics _metrics;
     private readonly LocationHealth _health;
@@ -32,11 +35,13 @@ public sealed partial class StoreSet : IDisposable
     public StoreSet(
         IOptions<RegistryOptions> options,
         StoreOpener opener,
+        LocalCache cache,
         TimeProvider time,
         RegistryMetrics metrics,
         LocationHealth health,
         ILogger<StoreSet> logger)
     {
+        _cache = cache;
         _time = time;
         _metrics = metrics;
         _health = health;
@@ -137,8 +142,25 @@ public sealed partial class StoreSet : IDisposable
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
     /// <exception cref="IOException">None answers; this is what the first said.</exception>
-    public ValueTask<StoredBlob> OpenAsync(Image image, CancellationToken cancellationToken) =>
-        StoredBlob.OpenAsync(this, InOrder(image.Locations), cancellationToken);
+    public async ValueTask<StoredBlob> OpenAsync(Image image, CancellationToken cancellationToken)
+    {
+        var blob = await OpenQuietlyAsync(image, cancellationToken);
+        _cache.Blocks?.Hit(blob.Key);
+        return blob;
+    }
+
+    /// <summary>The same, for the server itself: does not count as a use of what is cached.</summary>
+    internal ValueTask<StoredBlob> OpenQuietlyAsync(Image image, CancellationToken cancellationToken) =>
+        StoredBlob.OpenAsync(this, InOrder(image.Locations), isCached: true, cancellationToken);
+
+    /// <summary>The cache before a store; null for none.</summary>
+    internal BlockCache? CacheOf(string storeId) => Find(storeId) is { Settings: var settings }
+        && (settings.Cached ?? (settings.IsDistant || !All.Any(store => store.Settings.IsDistant)))
+            ? _cache.Blocks
+            : null;
+
+    /// <summary>Forgets what is cached of an image that is no more.</summary>
+    internal void ForgetCached(string imageId) => _cache.Forget(imageId);
 
     /// <summary>Remembers that reading failed: a store that is away is asked last for a while, a blob that is damaged is
     /// marked as such for everybody, and counted.</summary>

@@ -11,6 +11,7 @@ public sealed class StoredBlob : IVerifiedBytes
 {
     private readonly Lock _turn = new();
     private readonly StoreSet _stores;
+    private readonly bool _isCached;
     private readonly Queue<ImageLocation> _others;
     private ImageLocation _location;
     private VerifiedBlob _blob;
@@ -18,8 +19,12 @@ public sealed class StoredBlob : IVerifiedBytes
     private long _bytesRead;
     private long _indexBytesRead;
 
-    private StoredBlob(StoreSet stores, ImageLocation location, VerifiedBlob blob, Queue<ImageLocation> others) =>
-        (_stores, _location, _blob, _others) = (stores, location, blob, others);
+    private StoredBlob(
+        StoreSet stores, ImageLocation location, VerifiedBlob blob, Queue<ImageLocation> others, bool isCached) =>
+        (_stores, _location, _blob, _others, _isCached) = (stores, location, blob, others, isCached);
+
+    /// <summary>The blob that is read now.</summary>
+    internal BlobKey Key => _location.Key;
 
     /// <summary>Length in bytes.</summary>
     public long Length => _location.DataLength;
@@ -36,11 +41,12 @@ public sealed class StoredBlob : IVerifiedBytes
     /// <summary>Opens the first of an image's locations that answers.</summary>
     /// <param name="stores">The stores.</param>
     /// <param name="inOrder">The image's locations as they are to be tried; one at least.</param>
+    /// <param name="isCached">Whether to read through the cache where the store has one.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
     /// <exception cref="IOException">None answers; this is what the first said.</exception>
     internal static async ValueTask<StoredBlob> OpenAsync(
-        StoreSet stores, IEnumerable<ImageLocation> inOrder, CancellationToken cancellationToken)
+        StoreSet stores, IEnumerable<ImageLocation> inOrder, bool isCached, CancellationToken cancellationToken)
     {
         Exception? first = null;
         var others = new Queue<ImageLocation>(inOrder);
@@ -48,8 +54,10 @@ public sealed class StoredBlob : IVerifiedBytes
         {
             try
             {
-                var blob = await VerifiedBlob.OpenAsync(stores.Get(location.StoreId), location, cancellationToken);
-                return new StoredBlob(stores, location, blob, others);
+                var blob = await VerifiedBlob.OpenAsync(
+                    stores.Get(location.StoreId), location, isCached ? stores.CacheOf(location.StoreId) : null,
+                    cancellationToken);
+                return new StoredBlob(stores, location, blob, others, isCached);
             }
             catch (Exception e) when (IsOfTheStore(e))
             {
@@ -110,7 +118,8 @@ public sealed class StoredBlob : IVerifiedBytes
             try
             {
                 var blob = await VerifiedBlob.OpenAsync(
-                    _stores.Get(location.StoreId), location, CancellationToken.None); // for everybody who reads
+                    _stores.Get(location.StoreId), location, _isCached ? _stores.CacheOf(location.StoreId) : null,
+                    CancellationToken.None); // for everybody who reads
                 lock (_turn)
                 {
                     _bytesRead += _blob.BytesRead;

@@ -1,17 +1,24 @@
 using System.Text.Json;
 using Microsoft.Extensions.Options;
+using Registry.Api.Cache;
+using Registry.Api.Stores;
 
 namespace Registry.Api.Versions;
 
 /// <summary>The version document and the accepted version prefixes (spec/glance-v2.md, 1.1).</summary>
 public static class VersionEndpoints
 {
-    // No image cache: what is advertised is what is there.
     private static readonly string[] Minors =
         ["v2.17", "v2.15", "v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
 
     private static readonly string[] MinorsOfManyStores =
         ["v2.17", "v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", .. Minors[3..]];
+
+    // The newer ones are the cache's API: what is advertised is what is there.
+    private static readonly string[] MinorsOfCaches = ["v2.18", "v2.17", "v2.16", "v2.15", "v2.14", .. Minors[2..]];
+
+    private static readonly string[] MinorsOfCachesAndManyStores =
+        [.. MinorsOfCaches[..5], .. MinorsOfManyStores[2..]];
 
     private const string MediaTypeV2 = "application/vnd.openstack.images-v2";
 
@@ -58,8 +65,17 @@ public static class VersionEndpoints
             : $"{context.Request.Scheme}://{context.Request.Host}";
     }
 
-    private static string[] MinorsFor(HttpContext context) =>
-        context.RequestServices.GetRequiredService<Stores.StoreSet>().IsMultiple ? MinorsOfManyStores : Minors;
+    private static string[] MinorsFor(HttpContext context)
+    {
+        var services = context.RequestServices;
+        return (services.GetRequiredService<StoreSet>().IsMultiple, services.GetRequiredService<LocalCache>().IsOn) switch
+        {
+            (false, false) => Minors,
+            (true, false) => MinorsOfManyStores,
+            (false, true) => MinorsOfCaches,
+            (true, true) => MinorsOfCachesAndManyStores,
+        };
+    }
 
     private static async Task WriteAsync(HttpContext context, int status)
     {

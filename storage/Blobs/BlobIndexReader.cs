@@ -40,7 +40,12 @@ internal sealed class BlobIndexReader
     }
 
     /// <summary>Reads from the index part of the blob.</summary>
-    public delegate ValueTask<int> ReadBlob(long offset, Memory<byte> buffer, CancellationToken cancellationToken);
+    /// <param name="offset">Byte offset.</param>
+    /// <param name="buffer">Where the bytes go.</param>
+    /// <param name="isAgain">Whether what came the last time was not what was written.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public delegate ValueTask<int> ReadBlob(
+        long offset, Memory<byte> buffer, bool isAgain, CancellationToken cancellationToken);
 
     /// <summary>Bytes of data.</summary>
     public long DataLength => _root.DataLength;
@@ -76,7 +81,8 @@ internal sealed class BlobIndexReader
         var isGenuine = false;
         for (var attempt = 0; attempt < 2 && !isGenuine; attempt++)
         {
-            var got = await read(indexLength - tail.Length, tail, cancellationToken).ConfigureAwait(false);
+            var got = await read(indexLength - tail.Length, tail, attempt > 0, cancellationToken)
+                .ConfigureAwait(false);
             isGenuine = got == tail.Length
                 && SHA256.HashData(tail.AsSpan(^BlobIndexRoot.Size..)).AsSpan().SequenceEqual(indexDigest.Span);
         }
@@ -118,6 +124,22 @@ internal sealed class BlobIndexReader
         return read;
     }
 
+    /// <summary>Counts the blocks that hold a byte that is not zero.</summary>
+    /// <param name="cancellationToken">Cancels the wait.</param>
+    /// <exception cref="BlobCorruptException">It is not the table that was written.</exception>
+    public async ValueTask<long> CountBlocksAsync(CancellationToken cancellationToken)
+    {
+        var table = await TableAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+        var count = 0L;
+        for (var page = 0; page < _root.BlockPages; page++)
+        {
+            var (_, length) = table.Locate(page);
+            count += length == 0 ? 0 : (length - BlobIndex.BitmapBytes) / BlobIndex.BlockEntryBytes;
+        }
+
+        return count;
+    }
+
     private async Task<BlockPage?> ReadBlockPageAsync(int number)
     {
         var table = await TableAsync().ConfigureAwait(false);
@@ -156,7 +178,7 @@ internal sealed class BlobIndexReader
         var bytes = ArrayPool<byte>.Shared.Rent(length);
         try
         {
-            var got = await _read(start, bytes.AsMemory(0, length), CancellationToken.None).ConfigureAwait(false);
+            var got = await _read(start, bytes.AsMemory(0, length), false, CancellationToken.None).ConfigureAwait(false);
             for (var page = last; page >= number; page--)
             {
                 var (offset, size) = table.Locate(page);
@@ -222,7 +244,7 @@ internal sealed class BlobIndexReader
 
         for (var attempt = 0; attempt < 2; attempt++)
         {
-            var got = await _read(offset, bytes, CancellationToken.None).ConfigureAwait(false);
+            var got = await _read(offset, bytes, attempt > 0, CancellationToken.None).ConfigureAwait(false);
             if (got == length && IsGenuine(bytes, digest))
             {
                 return bytes;

@@ -143,10 +143,15 @@ public sealed partial class VerifiedBlob
         return block;
     }
 
+    private Task ReadBlocksAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken) =>
+        _cache is null
+            ? FetchBlocksAsync(start, blocks, cancellationToken)
+            : _cache.ReadAsync(_key, BlobPart.Data, start, blocks, _blocks, cancellationToken);
+
     // 1. Clear what is known to be zero (whole blocks of it in the end) and join what is not into runs, across blocks and pages, and across short gaps.
     // 2. Read each run with one read of the store, several at once.
     // 3. Check every block, and read one that fails once more.
-    private async Task ReadBlocksAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken)
+    private async Task FetchBlocksAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken)
     {
         var run = default(Run);
         List<Task>? reads = null;
@@ -236,28 +241,43 @@ public sealed partial class VerifiedBlob
     {
         for (var at = 0; at < blocks.Length; at += BlobIndex.BlockBytes)
         {
+            at += await GenuineAsync(start + at, blocks[at..], cancellationToken).ConfigureAwait(false);
+            if (at >= blocks.Length)
+            {
+                return;
+            }
+
+            // All of it, the zero pieces too: whatever is wrong, only the whole block can show it.
+            var block = blocks.Slice(at, Math.Min(BlobIndex.BlockBytes, blocks.Length - at));
+            var whole = new Run(0, block.Length, 0);
+            await ReadRunAsync(start + at, block, whole, cancellationToken).ConfigureAwait(false);
+            var page = await PageOfAsync(start + at, cancellationToken).ConfigureAwait(false);
+            if (!IsGenuine(page!, NumberInPage(start + at), block.Span))
+            {
+                throw new BlobCorruptException(_store.Id, _key, BlobPart.Data, start + at);
+            }
+        }
+    }
+
+    // How many bytes, from the first, are what was uploaded: whole blocks.
+    private async ValueTask<int> GenuineAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken)
+    {
+        for (var at = 0; at < blocks.Length; at += BlobIndex.BlockBytes)
+        {
             var page = await PageOfAsync(start + at, cancellationToken).ConfigureAwait(false);
             var number = NumberInPage(start + at);
             var block = blocks.Slice(at, Math.Min(BlobIndex.BlockBytes, blocks.Length - at));
             if (page is null || page.Mask(number) == 0)
             {
                 block.Span.Clear(); // has no digest, and may have been read along
-                continue;
             }
-
-            if (IsGenuine(page, number, block.Span))
+            else if (!IsGenuine(page, number, block.Span))
             {
-                continue;
-            }
-
-            // All of it, the zero pieces too: whatever is wrong, only the whole block can show it.
-            var whole = new Run(0, block.Length, 0);
-            await ReadRunAsync(start + at, block, whole, cancellationToken).ConfigureAwait(false);
-            if (!IsGenuine(page, number, block.Span))
-            {
-                throw new BlobCorruptException(_store.Id, _key, BlobPart.Data, start + at);
+                return at;
             }
         }
+
+        return blocks.Length;
     }
 
     private static bool IsGenuine(BlockPage page, int number, ReadOnlySpan<byte> block)

@@ -1,3 +1,4 @@
+using Registry.Storage.Blobs.Cache;
 using Registry.Storage.Domain;
 
 namespace Registry.Storage.Blobs;
@@ -22,13 +23,18 @@ public sealed partial class VerifiedBlob : IVerifiedBytes
     private readonly BlobKey _key;
     private readonly Counters _counters;
     private readonly BlobIndexReader _index;
+    private readonly BlockCache? _cache;
+    private readonly BlockOrigin _blocks;
 
-    private VerifiedBlob(IBlobStore store, BlobKey key, Counters counters, BlobIndexReader index)
+    private VerifiedBlob(
+        IBlobStore store, BlobKey key, Counters counters, BlobIndexReader index, BlockCache? cache)
     {
         _store = store;
         _key = key;
         _counters = counters;
         _index = index;
+        _cache = cache;
+        _blocks = new BlockOrigin(FetchBlocksAsync, GenuineAsync);
     }
 
     /// <summary>Length in bytes.</summary>
@@ -43,30 +49,49 @@ public sealed partial class VerifiedBlob : IVerifiedBytes
     /// <summary>Bytes of index read from the store so far.</summary>
     public long IndexBytesRead => Volatile.Read(ref _counters.Index);
 
+    /// <inheritdoc cref="OpenAsync(IBlobStore, ImageLocation, BlockCache, CancellationToken)"/>
+    public static ValueTask<VerifiedBlob> OpenAsync(
+        IBlobStore store, ImageLocation location, CancellationToken cancellationToken) =>
+        OpenAsync(store, location, null, cancellationToken);
+
     /// <summary>Opens a blob: reads the last 64 KiB of its index, of a small one all.</summary>
+    /// <param name="store">Where it is.</param>
+    /// <param name="location">What the database says of it.</param>
+    /// <param name="cache">Asked before the store, and told what the store said; null for none.</param>
+    /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="BlobNotFoundException">It is not in the store.</exception>
     /// <exception cref="BlobCorruptException">Its index is damaged.</exception>
     /// <exception cref="IOException">The store failed.</exception>
     public static async ValueTask<VerifiedBlob> OpenAsync(
-        IBlobStore store, ImageLocation location, CancellationToken cancellationToken)
+        IBlobStore store, ImageLocation location, BlockCache? cache, CancellationToken cancellationToken)
     {
         var counters = new Counters();
         var key = location.Key;
+        BlobIndexReader.ReadBlob read = async (offset, buffer, _, token) =>
+        {
+            var got = await store.ReadAsync(key, BlobPart.Index, offset, buffer, token).ConfigureAwait(false);
+            Interlocked.Add(ref counters.Index, got);
+            return got;
+        };
         var index = await BlobIndexReader.OpenAsync(
             store.Id,
             key,
-            async (offset, buffer, token) =>
-            {
-                var read = await store.ReadAsync(key, BlobPart.Index, offset, buffer, token).ConfigureAwait(false);
-                Interlocked.Add(ref counters.Index, read);
-                return read;
-            },
+            cache is null ? read : new CachedIndex(cache, store.Id, key, location.IndexLength, read).ReadAsync,
             location.IndexLength,
             location.IndexDigest,
             cancellationToken).ConfigureAwait(false);
-        return index.DataLength == location.DataLength
-            ? new VerifiedBlob(store, key, counters, index)
-            : throw new BlobCorruptException(store.Id, key, BlobPart.Index, location.IndexLength - BlobIndexRoot.Size);
+        if (index.DataLength != location.DataLength)
+        {
+            throw new BlobCorruptException(
+                store.Id, key, BlobPart.Index, location.IndexLength - BlobIndexRoot.Size);
+        }
+
+        if (cache is not null && !cache.KnowsTotal(key))
+        {
+            cache.SetTotal(key, await index.CountBlocksAsync(cancellationToken).ConfigureAwait(false));
+        }
+
+        return new VerifiedBlob(store, key, counters, index, cache);
     }
 
     /// <summary>Describes the run of bytes that starts at an offset, without reading data.</summary>

@@ -8,6 +8,7 @@ return args switch
     ["provision", .. var rest] => await ProvisionBench.RunAsync(rest),
     ["list", .. var rest] => await ListBench.RunAsync(rest),
     ["s3", .. var rest] => await S3Bench.RunAsync(rest),
+    ["cache", .. var rest] => await CacheBench.RunAsync(rest),
     ["glance", .. var rest] => await GlanceBench.RunAsync(rest),
     _ => Usage(),
 };
@@ -21,6 +22,7 @@ static int Usage()
                Registry.Bench provision [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N]
                Registry.Bench list [--images N] [--requests N] [--query TEXT]
                Registry.Bench s3 [--gib N] [--rounds N] [--at-once N] [--writers]
+               Registry.Bench cache [--readers N] [--mib N] [--without READERS]
                Registry.Bench glance [--seconds N] [--rounds N] [--images N] [--mib N]
         """);
     return 2;

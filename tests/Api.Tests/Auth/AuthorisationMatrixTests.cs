@@ -90,7 +90,9 @@ public sealed class AuthorisationMatrixTests : IAsyncLifetime
     {
         var isAboutImage = route[0] == '/'
             ? MatrixCalls.IsAboutImage(route)
-            : route.Contains("/images/{id}", StringComparison.Ordinal)
+            : route.Contains("images/{id}", StringComparison.Ordinal) // cached_ and queued_ ones too
+                || route.Contains("/cache/{id}", StringComparison.Ordinal)
+                || route.Contains("/cache/nodes/{id}", StringComparison.Ordinal)
                 || route.Contains("/stores/{store}/{id}", StringComparison.Ordinal);
         return isAboutImage ? MatrixLab.Kinds : [NoKind];
     }

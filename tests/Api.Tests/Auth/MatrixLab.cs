@@ -66,6 +66,8 @@ internal sealed class MatrixLab : IAsyncDisposable
                 ["Registry:Stores:2:Endpoint"] = "https://images.example/",
                 ["Registry:Endpoints:Nbd"] = "nbd://127.0.0.1:0",
                 ["Registry:Jobs:Workers"] = "0",
+                ["Registry:Cache:Directory"] = Path.Combine(_directory.Path, "cache"),
+                ["Registry:Cache:QueueDelay"] = "01:00:00",
                 ["Registry:Limits:Members"] = "-1",
             },
         };

@@ -16,13 +16,21 @@ internal sealed class MemoryStore : IBlobStore
 
     public ConcurrentQueue<(BlobPart Part, long Offset, int Length)> Reads { get; } = new();
 
+    /// <summary>Happens before each read, and may make it fail.</summary>
+    public Func<BlobPart, CancellationToken, Task>? BeforeRead { get; set; }
+
     /// <summary>Flips a bit in that many of the next reads.</summary>
     public void FlipNextReads(int count) => _flips = count;
 
-    public ValueTask<int> ReadAsync(
+    public async ValueTask<int> ReadAsync(
         BlobKey key, BlobPart part, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         Reads.Enqueue((part, offset, buffer.Length));
+        if (BeforeRead is not null)
+        {
+            await BeforeRead(part, cancellationToken);
+        }
+
         var bytes = part == BlobPart.Data ? Data : Index;
         var length = (int)Math.Clamp(bytes.Length - offset, 0, buffer.Length);
         bytes.AsSpan((int)Math.Min(offset, bytes.Length), length).CopyTo(buffer.Span);
@@ -31,7 +39,7 @@ internal sealed class MemoryStore : IBlobStore
             buffer.Span[length / 2] ^= 1;
         }
 
-        return ValueTask.FromResult(length);
+        return length;
     }
 
     public ValueTask<IBlobWriter> BeginAsync(BlobKey key, long? expectedLength, CancellationToken cancellationToken) =>

@@ -220,7 +220,8 @@ public sealed class VerifiedBlobTests
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 64 * 1024);
     }
 
-    private static (MemoryStore Store, ImageLocation Location) Write(byte[] data, int[] chunks, byte[]? map = null)
+    /// <summary>Makes a blob of some data.</summary>
+    internal static (MemoryStore Store, ImageLocation Location) Write(byte[] data, int[] chunks, byte[]? map = null)
     {
         var index = new MemoryStream();
         var writer = new BlobIndexWriter((bytes, _) =>
