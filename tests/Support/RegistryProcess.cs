@@ -167,7 +167,7 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         }
     }
 
-    [GeneratedRegex(@"""ready: (http://\S+), (http://\S+), (http://\S+) \(HTTP, gRPC, metrics")]
+    [GeneratedRegex(@"""ready: (http://\S+), (http://\S+), (http://\S+)(?:, nbd://\S+)? \(HTTP, gRPC, metrics")]
     private static partial Regex ReadyLine();
 
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]

@@ -91,7 +91,11 @@ public sealed class ReplicateTests : IAsyncLifetime
         var left = await RunAsync(2, gate.Address, id);
         Assert.Equal([(id, "left")], Outcomes(left));
         Assert.Contains("The bytes do not have the checksum", left.GetRawText(), StringComparison.Ordinal);
-        Assert.Equal("queued", (await _to.ShowAsync(id)).GetProperty("status").GetString());
+        while ((await _to.ShowAsync(id)).GetProperty("status").GetString() != "queued")
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(50), RegistryApp.Stop); // until it has seen that the sender is gone
+        }
+
         await RunAsync(0, id);
         await RequireSameAsync(id);
     }
