@@ -9,7 +9,7 @@ namespace Registry.Storage.Metadata;
 /// to compare them takes longer than to run them.</summary>
 /// <remarks>What hangs on one image comes as rows beside it, so that each row repeats the image: cheaper than a statement
 /// for each kind, up to the few hundred tags and properties that an image may have. For many images it is two statements
-/// more, whatever their number.</remarks>
+/// more, whatever their number. Locations come oldest first, as clients are told of stores.</remarks>
 internal sealed class WholeImage
 {
     // A compiled statement serves one model, and each database has its own.
@@ -28,6 +28,7 @@ internal sealed class WholeImage
                     .Concat(db.Properties.Where(p => p.ImageId == id)
                         .Select(p => new { Kind = PartKind.Property, p.Name, p.Value }))
                     .DefaultIfEmpty()
+                orderby location.CreatedAt, location.StoreId
                 select new Row(image, location, (PartKind?)part.Kind, part.Name, part.Value)));
 
     private readonly Func<RegistryDb, string[], IAsyncEnumerable<Part>> _partsOfMany =
@@ -39,8 +40,9 @@ internal sealed class WholeImage
                 .Select(part => new Part(part.ImageId, part.Kind, part.Name, part.Value)));
 
     private readonly Func<RegistryDb, string[], IAsyncEnumerable<ImageLocation>> _locationsOfMany =
-        EF.CompileAsyncQuery((RegistryDb db, string[] ids) =>
-            db.Locations.AsNoTracking().Where(l => ids.Contains(l.ImageId)));
+        EF.CompileAsyncQuery<RegistryDb, string[], ImageLocation>((db, ids) =>
+            db.Locations.AsNoTracking().Where(l => ids.Contains(l.ImageId))
+                .OrderBy(l => l.CreatedAt).ThenBy(l => l.StoreId));
 
     private enum PartKind
     {

@@ -56,6 +56,8 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
                 expected.Properties.Select(p => (p.Name, p.Value)).Order(),
                 image.Properties.Select(p => (p.Name, p.Value)).Order());
             Assert.Equal(expected.Locations.Count, image.Locations.Count);
+            Assert.Equal(
+                image.Locations.OrderBy(l => l.CreatedAt).ThenBy(l => l.StoreId, StringComparer.Ordinal), image.Locations);
         }
     }
 
@@ -70,6 +72,7 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
             {
                 db.ChangeTracker.Clear();
                 var shown = await ImageQueries.FindAsync(db, id, viewer, tracking: false, Cancellation);
+                Assert.Equal(shown?.Locations.OrderBy(l => l.CreatedAt), shown?.Locations);
                 var changed = await ImageQueries.FindAsync(db, id, viewer, tracking: true, Cancellation);
                 Assert.Equal(Told(changed), Told(shown));
             }
@@ -219,10 +222,11 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
                     HashValue = Pick("h1", "h2"),
                 },
                 now);
-            foreach (var store in new[] { "s1", "s2" }.Take(Pick(1, 2)))
+            foreach (var store in new[] { "s2", "s1" }.Take(Pick(1, 2)))
             {
-                moved.AddLocation(
-                    new ImageLocation(new(moved.Id, moved.Generation), store, moved.Size!.Value, 68, new byte[32], now));
+                moved.AddLocation(new ImageLocation(
+                    new(moved.Id, moved.Generation), store, moved.Size!.Value, 68, new byte[32],
+                    now.AddSeconds(store == "s1" ? 1 : 0)));
             }
 
             if (steps == 3)
