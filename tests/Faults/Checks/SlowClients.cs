@@ -105,11 +105,13 @@ internal sealed class SlowClients : FaultCheck
     // Comes back as soon as it is thrown out.
     private static async Task CrawlAsync(RegistryProcess registry, Kind kind, string id, CancellationToken over)
     {
+        // One image for all attempts: hundreds of new ones a second would be another load than slowness.
+        var target = kind == Kind.Bodies ? null : id;
         while (!over.IsCancellationRequested)
         {
             try
             {
-                var target = kind == Kind.Bodies ? await registry.Client.CreateAsync("slow") : id;
+                target ??= await registry.Client.CreateAsync("slow");
                 using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, ReceiveBufferSize = 4096 };
                 await socket.ConnectAsync(registry.Url.Host, registry.Url.Port, over);
                 await CrawlAsync(socket, kind, target, over);
