@@ -22,6 +22,7 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
     private readonly Connection _registry;
     private readonly string _imageId;
     private readonly ImageSource _source;
+    private readonly SegmentedBlob _shape;
     private readonly AddressedBlob _store;
     private VerifiedBlob? _blob;
     private DiskImage? _disk;
@@ -29,10 +30,10 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
     private StoreFeed(Connection registry, string imageId, ImageSource source)
     {
         (_registry, _imageId, _source) = (registry, imageId, source);
-        var shape = new SegmentedBlob(
+        _shape = new SegmentedBlob(
             source.DataLength, source.IndexLength, source.DataSegmentBytes, source.IndexSegmentBytes);
         _store = new AddressedBlob(
-            "of the image", shape, AddressAsync, null, StorePatience.Default, NullLogger<AddressedBlob>.Instance);
+            "of the image", _shape, AddressAsync, null, StorePatience.Default, NullLogger<AddressedBlob>.Instance);
     }
 
     /// <summary>Asks the registry how the image lies in its store.</summary>
@@ -112,9 +113,7 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
             throw new ArgumentException($"'{segment}' is no segment.", nameof(segment));
         }
 
-        var shape = new SegmentedBlob(
-            _source.DataLength, _source.IndexLength, _source.DataSegmentBytes, _source.IndexSegmentBytes);
-        var last = Math.Min(shape.Segments(part), number + AddressesAtOnce);
+        var last = Math.Min(_shape.Segments(part), number + AddressesAtOnce);
         var request = new GetSourceRequest { ImageId = _imageId };
         for (var n = number; n < last; n++)
         {

@@ -14,8 +14,9 @@ internal sealed class ReadShares : IDisposable
     private const int ShortestRead = 128 << 10;
     private const int ParallelismMax = 2; // rather long reads than many: each costs the store a request
 
-    // The least share as it is read, as it waits for its turn and as it is sent, and the buffers of a connection are 0.6 MiB;
-    // as much is left to the rest of the process, and the collector wants room to work in.
+    // The least share as it is read, as it waits for its turn and as it is sent, and the buffers of a connection are 0.6 MiB,
+    // the parts of its index that an open disk keeps a few more; as much is left to the rest of the process, and the
+    // collector wants room to work in.
     private const int ReaderBytes = 8 << 20;
     private const int ReadersMin = 8;
     private const int ReadersMax = 8192;
@@ -32,8 +33,8 @@ internal sealed class ReadShares : IDisposable
     public ReadShares(long availableBytes) =>
         _places = new SemaphoreSlim((int)Math.Clamp(availableBytes / ReaderBytes, ReadersMin, ReadersMax));
 
-    /// <summary>Joins the readers, as soon as there is a place. Join before the disk is opened, for an open disk keeps parts
-    /// of its index; dispose the share when it has been read, and hold no other one meanwhile.</summary>
+    /// <summary>Joins the readers, as soon as there is a place. Where many may wait, join before the disk is opened, for an
+    /// open disk keeps parts of its index; dispose the share when it has been read, and hold no other one meanwhile.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
     public async ValueTask<Share> JoinAsync(CancellationToken cancellationToken, int most = TogetherBytes)
