@@ -68,12 +68,18 @@ public sealed class QcowCrashProperties
         var repaired = await QcowRepair.RepairAsync(file, QcowRepairMode.All, CancellationToken.None);
         Assert.Equal((0, 0, 0), (repaired.Corruptions, repaired.Leaks, repaired.CheckErrors));
         var content = await disk.ReadAsync(file);
-        for (var i = 0; i < content.Length; i++)
+        for (var at = 0; at < content.Length;)
         {
-            Assert.True(
-                unflushed.Exists(bytes => i < bytes.Length && bytes[i] == content[i])
-                    || (!isChange && content[i] == 0),
-                $"Byte {i} is none of what it was since the last flush, after {last}.");
+            // As far as any of them goes, at once: byte by byte this was most of the test's time.
+            var rest = content.AsSpan(at);
+            var same = !isChange ? rest.Length - rest.TrimStart((byte)0).Length : 0;
+            foreach (var bytes in unflushed.Where(bytes => at < bytes.Length))
+            {
+                same = Math.Max(same, rest.CommonPrefixLength(bytes.AsSpan(at)));
+            }
+
+            Assert.True(same > 0, $"Byte {at} is none of what it was since the last flush, after {last}.");
+            at += same;
         }
     }
 }
