@@ -1,8 +1,8 @@
-using System.Collections.Concurrent;
+using System.Buffers;
 
 namespace Registry.Api.ImageData;
 
-/// <summary>Upload buffers, kept for reuse so that a stream of uploads allocates nothing.</summary>
+/// <summary>Buffers of uploads and downloads, kept for reuse so that a stream of them allocates nothing.</summary>
 public sealed class ChunkPool
 {
     /// <summary>Bytes of one chunk.</summary>
@@ -10,20 +10,17 @@ public sealed class ChunkPool
 
     private const int KeptMax = 64;
     private const int SharesMax = 40;
-    private readonly ConcurrentBag<byte[]> _free = [];
+
+    // The shared pool would keep one of each size for every thread that ever gave one back.
+    private readonly ArrayPool<byte> _pool = ArrayPool<byte>.Create(ChunkBytes, KeptMax);
     private int _shares;
 
-    /// <summary>Takes a buffer of <see cref="ChunkBytes"/>.</summary>
-    public byte[] Rent() => _free.TryTake(out var buffer) ? buffer : GC.AllocateUninitializedArray<byte>(ChunkBytes);
+    /// <summary>Takes a buffer.</summary>
+    /// <param name="bytes">A power of two, to <see cref="ChunkBytes"/>.</param>
+    public byte[] Rent(int bytes = ChunkBytes) => _pool.Rent(bytes);
 
     /// <summary>Gives a buffer back.</summary>
-    public void Return(byte[] buffer)
-    {
-        if (_free.Count < KeptMax)
-        {
-            _free.Add(buffer);
-        }
-    }
+    public void Return(byte[] buffer) => _pool.Return(buffer);
 
     /// <summary>Takes leave to hold one buffer more than a stream needs to go on. A few streams hold several, so that
     /// nobody waits for another; many hold only what they need.</summary>

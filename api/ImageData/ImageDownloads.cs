@@ -14,6 +14,16 @@ public sealed class ImageDownloads(
     IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, ChunkPool pool,
     RegistryMetrics metrics)
 {
+    // A copy holds a piece that is read, one that is sent and what the connection has of it, and no more than a few
+    // hundred copies have less than these.
+    private const int PiecesPerShare = 4;
+    private const int LeastPieceBytes = 64 << 10;
+    private const int TogetherBytes = 48 << 20;
+
+    private readonly ByteShares _shares = new(
+        TogetherBytes,
+        [.. new[] { ChunkPool.ChunkBytes, 256 << 10, 128 << 10, LeastPieceBytes }.Select(piece => piece * PiecesPerShare)]);
+
     /// <summary>Opens an image's bytes.</summary>
     /// <returns>The image, and its bytes; null bytes when it has none yet.</returns>
     /// <exception cref="RegistryException">NotFound, Forbidden (deactivated).</exception>
@@ -44,7 +54,8 @@ public sealed class ImageDownloads(
         }
     }
 
-    /// <summary>Copies a range of verified bytes, reading ahead of the consumer by one chunk.</summary>
+    /// <summary>Copies a range of verified bytes, in pieces of 512 KiB while few copies run and reading ahead of the consumer
+    /// by one; with hundreds of copies, most of whose clients are slow then, in pieces of 64 KiB.</summary>
     /// <param name="blob">The bytes.</param>
     /// <param name="offset">First byte.</param>
     /// <param name="length">Bytes.</param>
@@ -54,40 +65,48 @@ public sealed class ImageDownloads(
         StoredBlob blob, long offset, long length,
         Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask> consume, CancellationToken cancellationToken)
     {
-        var (current, next) = (pool.Rent(), pool.Rent());
         var end = offset + length;
-        var reading = ReadAsync(blob, offset, end, current, cancellationToken);
+        Task<Piece>? ahead = null;
+        var share = 0;
         try
         {
             while (offset < end)
             {
-                var filled = await reading;
-                offset += filled;
-                (current, next) = (next, current);
-                reading = ReadAsync(blob, offset, end, current, cancellationToken);
-                await consume(next.AsMemory(0, filled), cancellationToken);
+                // Between any two pieces, so that who came first makes room for who came since.
+                share = _shares.Exchange(share);
+                var most = share / PiecesPerShare;
+                var piece = await (ahead ?? ReadAsync(blob, offset, end, most, cancellationToken));
+                offset += piece.Length;
+                ahead = offset < end && most > LeastPieceBytes
+                    ? ReadAsync(blob, offset, end, most, cancellationToken)
+                    : null;
+                await consume(piece.Buffer.AsMemory(0, piece.Length), cancellationToken);
+                pool.Return(piece.Buffer);
             }
         }
         finally
         {
-            // It writes into a buffer we give back.
-            await ((Task)reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            pool.Return(current);
-            pool.Return(next);
+            if (ahead is not null)
+            {
+                await ((Task)ahead).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            _shares.Return(share);
             metrics.StoreRead(blob.BytesRead);
         }
     }
 
-    private static async Task<int> ReadAsync(
-        StoredBlob blob, long offset, long end, byte[] buffer, CancellationToken cancellationToken)
+    private async Task<Piece> ReadAsync(
+        StoredBlob blob, long offset, long end, int most, CancellationToken cancellationToken)
     {
-        var wanted = (int)Math.Min(buffer.Length, end - offset);
-        if (wanted == 0)
-        {
-            return 0;
-        }
-
+        var buffer = pool.Rent(most);
+        var wanted = (int)Math.Min(most - (offset % BlobIndex.BlockBytes), end - offset); // so that the next is whole blocks
         var read = await blob.ReadAsync(offset, buffer.AsMemory(0, wanted), cancellationToken);
-        return read == wanted ? read : throw new EndOfStreamException("The stored image ends before its length.");
+        return read == wanted
+            ? new Piece(buffer, wanted)
+            : throw new EndOfStreamException("The stored image ends before its length.");
     }
+
+    /// <summary>Bytes that were read. Those of a copy that fails are not given back, but left to the collector.</summary>
+    private readonly record struct Piece(byte[] Buffer, int Length);
 }

@@ -4,9 +4,8 @@ namespace Registry.Api.Provisioning;
 
 /// <summary>How much each of the disks that are read at once may have on its way from the store: long reads while there
 /// are few, short ones when there are many, so that memory hardly grows with their number.</summary>
-/// <remarks>Whoever joins gets the largest of a few sizes of share that is no more than half of what is left of
-/// <see cref="TogetherBytes"/>, else the least, and gives it back when it leaves. Where a process has little memory, who
-/// comes when it is full waits for somebody to leave.</remarks>
+/// <remarks>Whoever joins gets one of the <see cref="ByteShares"/>, and gives it back when it leaves. Where a process has little
+/// memory, who comes when it is full waits for somebody to leave.</remarks>
 internal sealed class ReadShares : IDisposable
 {
     private const int TogetherBytes = 32 << 20;
@@ -21,12 +20,8 @@ internal sealed class ReadShares : IDisposable
     private const int ReadersMin = 8;
     private const int ReadersMax = 8192;
 
-    // Few, because buffers of each size stay in the pool when others are wanted.
-    private static readonly int[] Sizes = [16 << 20, 4 << 20, 1 << 20, ShortestRead];
-
     private readonly SemaphoreSlim _places;
-    private readonly Lock _lock = new();
-    private int _left = TogetherBytes;
+    private readonly ByteShares _bytes = new(TogetherBytes, [16 << 20, 4 << 20, 1 << 20, ShortestRead]);
 
     /// <summary>Shares for a process that may use so much memory.</summary>
     /// <param name="availableBytes">What the collector may use at most.</param>
@@ -41,17 +36,6 @@ internal sealed class ReadShares : IDisposable
     {
         await _places.WaitAsync(cancellationToken);
         return new Share(this, most);
-    }
-
-    private int Exchange(int bytes, int most)
-    {
-        lock (_lock)
-        {
-            _left += bytes;
-            bytes = Sizes.FirstOrDefault(size => size <= Math.Min(_left / 2, most), ShortestRead);
-            _left -= bytes;
-            return bytes;
-        }
     }
 
     /// <inheritdoc/>
@@ -78,7 +62,7 @@ internal sealed class ReadShares : IDisposable
         /// came first makes room for who came since.</summary>
         public void Renew()
         {
-            _bytes = _shares.Exchange(_bytes, _most);
+            _bytes = _shares._bytes.Exchange(_bytes, _most);
             var parallelism = Math.Clamp(_bytes / ShortestRead, 1, ParallelismMax);
             Options = DiskReadOptions.Default with
             {
@@ -95,11 +79,7 @@ internal sealed class ReadShares : IDisposable
                 return;
             }
 
-            lock (_shares._lock)
-            {
-                _shares._left += _bytes;
-            }
-
+            _shares._bytes.Return(_bytes);
             _shares._places.Release();
         }
     }
