@@ -13,6 +13,7 @@ internal sealed class Invariants(Site site, Ledger ledger)
 {
     private const long MemoryKibMax = 300 * 1024;
     private const long MemoryKibPerUpload = 100 * 1024; // an upload to a bucket; DESIGN of issue 5
+    private const long MemoryKibPerReader = 256; // a piece, and what the connection has of one
     private const int HandlesMax = 900; // a directory store keeps 256 open, and some runs have two
     private const int ThreadsMax = 200;
     private const int DisksPerCheck = 2;
@@ -22,6 +23,9 @@ internal sealed class Invariants(Site site, Ledger ledger)
 
     /// <summary>Uploads at once that the load makes at most.</summary>
     public int Uploads { get; init; } = 8;
+
+    /// <summary>Downloads at once beyond those of the load, whose clients may read slowly.</summary>
+    public int Readers { get; init; }
 
     /// <summary>Most bytes the project may keep; null for no limit.</summary>
     public long? Quota { get; init; }
@@ -277,7 +281,7 @@ internal sealed class Invariants(Site site, Ledger ledger)
     private void Bounds(RegistryProcess registry)
     {
         var memory = registry.Status("VmHWM");
-        var most = MemoryKibMax + (site is ProductionSite ? Uploads * MemoryKibPerUpload : 0);
+        var most = MemoryKibMax + (Readers * MemoryKibPerReader) + (site is ProductionSite ? Uploads * MemoryKibPerUpload : 0);
         Require(memory <= most, $"I13 {memory / 1024} MiB of memory");
         Require(Directory.GetFiles($"/proc/{registry.Id}/fd").Length <= HandlesMax, "I13 too many open files");
         Require(registry.Status("Threads") <= ThreadsMax, "I13 too many threads");

@@ -59,7 +59,9 @@ internal sealed class SlowClients : FaultCheck
                 registry, kind, id, isTimed ? Clients : SmokeClients, TimeSpan.FromSeconds(trial.Rounds));
             times.Sort();
             var worst = times[(int)(times.Count * 0.99)];
-            trial.Say($"{kind}: {times.Count} lists, the 99th of 100 after {worst.TotalMilliseconds:F0} ms");
+            trial.Say(
+                $"{kind}: {times.Count} lists, the 99th of 100 after {worst.TotalMilliseconds:F0} ms, " +
+                $"{registry.Status("VmHWM") / 1024} MiB at most so far");
             if (isTimed && worst > SlowestAnswer)
             {
                 throw new FaultException($"{kind}: 99 of 100 lists took up to {worst.TotalSeconds:F2} s");
@@ -69,7 +71,7 @@ internal sealed class SlowClients : FaultCheck
             await RequireSlotsAsync(registry.Client, trial.Bytes(1000));
         }
 
-        await new Invariants(site, ledger) { Uploads = Slots }.RequireAsync(registry);
+        await new Invariants(site, ledger) { Uploads = Slots, Readers = Clients }.RequireAsync(registry);
         return $"{(isTimed ? Clients : SmokeClients)} slow clients of each kind, all lists answered ({string.Join(", ", told)}), " +
             $"{Slots} slots free after";
     }
