@@ -69,7 +69,8 @@ internal static class CacheCommand
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
             var found = await registry.FindImageAsync(parsed.GetValue(image)!, cancellationToken);
             await cache.UseAsync(
-                found,
+                found.Id,
+                found.HashValue,
                 path => ProvisionCommand.DownloadAsync(
                     registry, found, path, ProvisionMark.Of(found, "raw", 0), parsed, cancellationToken),
                 path =>

@@ -148,13 +148,13 @@ internal sealed class Connection : IDisposable
 
         var found = await Images.ListAsync(
             new ListImagesRequest { Name = idOrName, PageSize = 2 }, Headers, cancellationToken: cancellationToken);
-        return found.Images.Count switch
-        {
-            1 => found.Images[0],
-            0 => throw new CommandException($"there is no image '{idOrName}'."),
-            _ => throw new CommandException($"more than one image is called '{idOrName}'; name it by its id."),
-        };
+        return found.Images.Count == 1 ? found.Images[0] : throw NotOne(idOrName, found.Images.Count);
     }
+
+    /// <summary>Says that a name is nobody's, or more than one's.</summary>
+    public static CommandException NotOne(string idOrName, int found) => found == 0
+        ? new CommandException($"there is no image '{idOrName}'.")
+        : new CommandException($"more than one image is called '{idOrName}'; name it by its id.");
 
     /// <inheritdoc/>
     public void Dispose() => _channel.Dispose();

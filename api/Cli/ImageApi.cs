@@ -67,6 +67,21 @@ internal sealed class ImageApi : IDisposable
         await SendAsync(HttpMethod.Get, path, content: null, cancellationToken)
         ?? throw new CommandException($"{Name} answers {path} with nothing.");
 
+    /// <summary>Finds an image by id or by name.</summary>
+    /// <exception cref="CommandException">None, or more than one of that name.</exception>
+    /// <exception cref="ImageApiException">It is refused.</exception>
+    public async Task<JsonElement> FindImageAsync(string idOrName, CancellationToken cancellationToken)
+    {
+        if (Guid.TryParseExact(idOrName, "D", out _))
+        {
+            return await FindAsync($"/v2/images/{idOrName}", cancellationToken) ?? throw Connection.NotOne(idOrName, 0);
+        }
+
+        var found = await GetAsync($"/v2/images?limit=2&name={Uri.EscapeDataString(idOrName)}", cancellationToken);
+        var images = found.GetProperty("images");
+        return images.GetArrayLength() == 1 ? images[0] : throw Connection.NotOne(idOrName, images.GetArrayLength());
+    }
+
     /// <summary>Walks through all pages of a list.</summary>
     /// <param name="path">Its first page.</param>
     /// <param name="member">What the answer calls its items.</param>

@@ -1,7 +1,6 @@
 using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
 using Registry.Engine.Qcow2.Writing;
-using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
 
@@ -31,16 +30,18 @@ internal sealed class ImageCache(string directory)
 
     /// <summary>Sees to it that an image's base is there, and does something with it that must not meet its eviction.
     /// </summary>
-    /// <param name="image">The image.</param>
+    /// <param name="imageId">The image.</param>
+    /// <param name="digest">The digest of its bytes, in hexadecimal.</param>
     /// <param name="make">Makes the base under the path given; called by one process at a time, if at all.</param>
     /// <param name="use">Uses it.</param>
     /// <param name="cancellationToken">Cancels.</param>
     public async Task UseAsync(
-        Image image, Func<string, Task> make, Func<string, Task> use, CancellationToken cancellationToken)
+        string imageId, string digest, Func<string, Task> make, Func<string, Task> use,
+        CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(directory);
         var path = Path.GetFullPath(
-            Path.Combine(directory, $"{image.Id}-{ProvisionMark.Shorten(image.HashValue)}{Suffix}"));
+            Path.Combine(directory, $"{imageId}-{ProvisionMark.Shorten(digest)}{Suffix}"));
         await using var held = await LockAsync(path, cancellationToken);
         File.SetLastWriteTimeUtc(held.Name, TimeProvider.System.GetUtcNow().UtcDateTime);
         if (!File.Exists(path))
