@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Engine.Inspect;
@@ -69,18 +68,9 @@ internal static class AdoptedImages
             return;
         }
 
-        source.Hash(row.HashAlgorithm switch
-        {
-            "sha1" => HashAlgorithmName.SHA1,
-            "sha256" => HashAlgorithmName.SHA256,
-            "sha384" => HashAlgorithmName.SHA384,
-            "sha3_256" when SHA3_256.IsSupported => HashAlgorithmName.SHA3_256,
-            "sha3_384" when SHA3_384.IsSupported => HashAlgorithmName.SHA3_384,
-            "sha3_512" when SHA3_512.IsSupported => HashAlgorithmName.SHA3_512,
-            _ => throw new RegistryException(
-                ErrorCode.BadRequest,
-                $"Its hash is a {ImageRules.Shown(row.HashAlgorithm!)}, which cannot be verified here.", "hash_unknown"),
-        });
+        source.Hash(ImageHashes.Find(row.HashAlgorithm) ?? throw new RegistryException(
+            ErrorCode.BadRequest,
+            $"Its hash is a {ImageRules.Shown(row.HashAlgorithm!)}, which cannot be verified here.", "hash_unknown"));
     }
 
     /// <summary>Compares what was read with what Glance knows.</summary>

@@ -19,7 +19,10 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
     {
         _body = body;
         Add(HashAlgorithmName.MD5, promised.Checksum, "checksum");
-        Add(NameOf(promised.Algorithm), promised.Hash, "os_hash_value");
+        if (promised.Hash is not null)
+        {
+            Add(ImageHashes.Find(promised.Algorithm)!.Value, promised.Hash, "os_hash_value"); // no other can be promised
+        }
     }
 
     private CheckedBody(IUploadBody body) => (_body, _mayBeEmpty) = (body, true);
@@ -36,8 +39,8 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
     /// <exception cref="RegistryException">BadRequest: nothing is known that they can be compared with.</exception>
     public static CheckedBody OfImage(IUploadBody body, string? checksum, string? algorithm, string? hash)
     {
-        var isKnown = algorithm is "md5" or "sha1" or "sha256" or "sha384" or "sha512" && hash is not null;
-        if (!isKnown && checksum is null)
+        var known = hash is null ? null : ImageHashes.Find(algorithm);
+        if (known is null && checksum is null)
         {
             throw new RegistryException(
                 ErrorCode.BadRequest, "The image has no hash that its bytes could be compared with.", "source_hash_unknown");
@@ -45,7 +48,11 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
 
         var wrapped = new CheckedBody(body);
         wrapped.Add(HashAlgorithmName.MD5, checksum, "checksum");
-        wrapped.Add(NameOf(algorithm), isKnown ? hash : null, "os_hash_value");
+        if (known is { } found)
+        {
+            wrapped.Add(found, hash, "os_hash_value");
+        }
+
         return wrapped;
     }
 
@@ -75,15 +82,6 @@ internal sealed class CheckedBody : IUploadBody, IDisposable
         _checks.ForEach(check => check.Hash.Dispose());
         (_body as IDisposable)?.Dispose();
     }
-
-    private static HashAlgorithmName NameOf(string? algorithm) => algorithm switch
-    {
-        "md5" => HashAlgorithmName.MD5,
-        "sha1" => HashAlgorithmName.SHA1,
-        "sha256" => HashAlgorithmName.SHA256,
-        "sha384" => HashAlgorithmName.SHA384,
-        _ => HashAlgorithmName.SHA512,
-    };
 
     private void Add(HashAlgorithmName algorithm, string? expected, string name)
     {

@@ -7,13 +7,9 @@ namespace Registry.Storage.Metadata;
 /// <content>Who sees what: spec/glance-v2.md sections 3.3 and 6.</content>
 public static partial class ImageQueries
 {
-    private static readonly Expression<Func<Image, bool>> IsAlive =
+    /// <summary>Whether an image is there: neither deleted nor about to be.</summary>
+    internal static readonly Expression<Func<Image, bool>> IsAlive =
         image => image.Status != ImageStatus.Deleted && image.Status != ImageStatus.PendingDelete;
-
-    private static readonly Expression<Func<Image, bool>> IsListed =
-        image => image.Status != ImageStatus.Deleted
-            && image.Status != ImageStatus.PendingDelete
-            && image.Status != ImageStatus.Killed;
 
     private static IQueryable<Image> WhereShownTo(RegistryDb db, IQueryable<Image> images, Viewer viewer)
     {

@@ -92,7 +92,8 @@ public static partial class ImageQueries
     {
         foreach (var way in WaysToSee(db, order.After(db, marker), request, viewer))
         {
-            yield return order.Apply(ImageFilters.Apply(db, way.Where(IsListed), request)).Take(request.Limit);
+            var listed = way.Where(IsAlive).Where(i => i.Status != ImageStatus.Killed);
+            yield return order.Apply(ImageFilters.Apply(db, listed, request)).Take(request.Limit);
         }
     }
 

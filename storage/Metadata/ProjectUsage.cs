@@ -54,9 +54,7 @@ public sealed record ProjectUsage(long StoredBytes, long StagedBytes, long Image
     // The bytes of each copy that the project's images have in a store, and of each upload that waits to be imported.
     private static IQueryable<Share> Kept(RegistryDb db, string projectId, string? replaced) =>
         db.Locations
-            .Where(l => db.Images.Any(i =>
-                i.Id == l.ImageId && i.Owner == projectId && i.Status != ImageStatus.Deleted
-                && i.Status != ImageStatus.PendingDelete))
+            .Where(l => db.Images.Where(ImageQueries.IsAlive).Any(i => i.Id == l.ImageId && i.Owner == projectId))
             .Select(l => new Share { Kind = IsStored, Amount = l.DataLength })
             .Concat(db.StagedBlobs
                 .Where(s => s.ImageId != replaced && db.Images.Any(i => i.Id == s.ImageId && i.Owner == projectId))
@@ -78,8 +76,7 @@ public sealed record ProjectUsage(long StoredBytes, long StagedBytes, long Image
 
     private static IQueryable<Share> Counted(RegistryDb db, string projectId)
     {
-        var own = db.Images.Where(i => i.Owner == projectId && i.Status != ImageStatus.Deleted
-            && i.Status != ImageStatus.PendingDelete);
+        var own = db.Images.Where(ImageQueries.IsAlive).Where(i => i.Owner == projectId);
         var uploading = own.Where(i => i.Status == ImageStatus.Saving || i.Status == ImageStatus.Uploading
             || i.Status == ImageStatus.Importing
             || db.Properties.Any(p => p.ImageId == i.Id && p.Name == ImportProperties.Stores && p.Value != ""));

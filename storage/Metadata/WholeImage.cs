@@ -18,10 +18,8 @@ internal sealed class WholeImage
     private readonly Func<RegistryDb, string, bool, string?, IAsyncEnumerable<Row>> _rows =
         EF.CompileAsyncQuery(ShownImages.Inline<Func<RegistryDb, string, bool, string?, IQueryable<Row>>>(
             (db, id, isAdmin, project) =>
-                from image in db.Images.AsNoTracking()
-                where image.Id == id
-                    && image.Status != ImageStatus.Deleted && image.Status != ImageStatus.PendingDelete
-                    && ShownImages.Has(db, image, isAdmin, project)
+                from image in db.Images.AsNoTracking().Where(ImageQueries.IsAlive)
+                where image.Id == id && ShownImages.Has(db, image, isAdmin, project)
                 from location in db.Locations.Where(l => l.ImageId == id).DefaultIfEmpty()
                 from part in db.Tags.Where(t => t.ImageId == id)
                     .Select(t => new { Kind = PartKind.Tag, Name = t.Value, Value = "" })
