@@ -34,6 +34,7 @@ public sealed record DiskReadOptions
     {
         MaxRangeBytes = 8 << 20,
         MaxGapBytes = 256 << 10,
+        MaxForeignBytes = 256 << 10,
         Parallelism = 6,
     };
 
@@ -63,6 +64,11 @@ public sealed record DiskReadOptions
 
     /// <summary>Bytes that nobody asked for, read along rather than issuing another read; 0 or more.</summary>
     public int MaxGapBytes { get; init; } = 64 << 10;
+
+    /// <summary>Most of <see cref="MaxGapBytes"/> where a format keeps content in clusters; 0 or more. What lies between
+    /// them is tables or stale, and has to be paid for; between the runs of a raw disk it is zero, and a source that knows
+    /// it leaves it out.</summary>
+    public int MaxForeignBytes { get; init; } = 32 << 10;
 
     /// <summary>Reads of scattered places that fill one buffer, 1 or more. Where a read costs little, what is scattered
     /// in the image then leaves in few and long pieces.</summary>

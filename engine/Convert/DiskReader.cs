@@ -96,6 +96,7 @@ public static class DiskReader
         ArgumentOutOfRangeException.ThrowIfLessThan(options.WindowExtents, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxReadsPerRange, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(options.MaxGapBytes);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.MaxForeignBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxRangeBytes, 64 << 10);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.MaxRangeBytes, 64 << 20);
     }

@@ -78,6 +78,7 @@ internal sealed class ReadPlanner : IAsyncDisposable
     private readonly DiskImage image;
     private readonly DiskReadOptions options;
     private readonly long end;
+    private readonly int maxGap;
     private readonly IAsyncEnumerator<Extent> map;
     private readonly List<Extent> window = [];
     private readonly List<RangePart> parts = [];
@@ -89,6 +90,9 @@ internal sealed class ReadPlanner : IAsyncDisposable
     {
         this.image = image;
         this.options = options;
+        maxGap = image.Format == DiskFormat.Raw
+            ? options.MaxGapBytes
+            : Math.Min(options.MaxGapBytes, options.MaxForeignBytes);
         var length = options.Length ?? image.VirtualSize - options.Start;
         end = checked(options.Start + length);
         map = image.MapAsync(options.Start, length, cancellationToken).GetAsyncEnumerator(cancellationToken);
@@ -215,7 +219,7 @@ internal sealed class ReadPlanner : IAsyncDisposable
         {
             var last = reads[^1];
             var within = part.Offset - last.Offset;
-            if (part.Depth == last.Depth && within >= 0 && within - last.Length <= options.MaxGapBytes)
+            if (part.Depth == last.Depth && within >= 0 && within - last.Length <= maxGap)
             {
                 var growth = Math.Max(0, within + length - last.Length);
                 if (used + growth > options.MaxRangeBytes)
