@@ -49,6 +49,7 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
     public async IAsyncEnumerable<DiskResponse> ReadAsync(
         ReadDiskRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
+        using var share = await _shares.JoinAsync(cancellationToken);
         _blob ??= await VerifiedBlob.OpenAsync(
             _store,
             new ImageLocation(
@@ -64,7 +65,6 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
                 $"the disk wanted ({size} bytes) is smaller than the image's ({_disk.VirtualSize} bytes).");
         }
 
-        using var share = await _shares.JoinAsync(cancellationToken);
         var messages = DiskMessages.ReadAsync(
             _disk, size, request, share, int.MaxValue, () => _blob.BytesRead, cancellationToken);
         await foreach (var message in messages)

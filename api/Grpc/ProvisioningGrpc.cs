@@ -20,10 +20,11 @@ internal sealed class ProvisioningGrpc(
         GetMapRequest request, IServerStreamWriter<MapResponse> responseStream, ServerCallContext context)
     {
         var cancellation = context.CancellationToken;
-        await using var stored = await disks.OpenAsync(
-            Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
-        var message = new MapResponse { Info = DiskMessages.Info(stored.Disk) };
-        await foreach (var extent in stored.Disk.MapAsync(0, stored.Disk.VirtualSize, cancellation))
+        await using var reading = await shares.OpenAsync(
+            () => disks.OpenAsync(Caller.Of(context.GetHttpContext()), request.ImageId, cancellation), cancellation, most: 0);
+        var disk = reading.Open.Disk;
+        var message = new MapResponse { Info = DiskMessages.Info(disk) };
+        await foreach (var extent in disk.MapAsync(0, disk.VirtualSize, cancellation))
         {
             message.Extents.Add(new MapExtent
             {
@@ -52,12 +53,12 @@ internal sealed class ProvisioningGrpc(
         using var span = RegistryMetrics.Traces.StartActivity("provision");
         span?.SetTag("image.id", request.ImageId);
         var cancellation = context.CancellationToken;
-        using var share = await shares.JoinAsync(cancellation);
-        await using var stored = await disks.OpenAsync(
-            Caller.Of(context.GetHttpContext()), request.ImageId, cancellation);
+        await using var reading = await shares.OpenAsync(
+            () => disks.OpenAsync(Caller.Of(context.GetHttpContext()), request.ImageId, cancellation), cancellation);
+        var stored = reading.Open;
         var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
         var messages = DiskMessages.ReadAsync(
-            stored.Disk, size, request, share, DataMessages.BytesMax, () => stored.Blob.BytesRead, cancellation);
+            stored.Disk, size, request, reading.Share, DataMessages.BytesMax, () => stored.Blob.BytesRead, cancellation);
         await foreach (var message in messages)
         {
             if (message.End is { } end)
@@ -74,10 +75,13 @@ internal sealed class ProvisioningGrpc(
         GetChangesRequest request, IServerStreamWriter<ChangesResponse> responseStream, ServerCallContext context)
     {
         var cancellation = context.CancellationToken;
-        await using var changes = await DiskPair.OpenAsync(
-            disks, Caller.Of(context.GetHttpContext()), request.ImageId, request.SinceImageId, cancellation);
-        var message = new ChangesResponse { Info = DiskMessages.Info(changes.Newer.Disk) };
-        await foreach (var run in changes.FindAsync(shares, cancellation))
+        await using var reading = await shares.OpenAsync(
+            () => DiskPair.OpenAsync(
+                disks, Caller.Of(context.GetHttpContext()), request.ImageId, request.SinceImageId, cancellation),
+            cancellation);
+        var pair = reading.Open;
+        var message = new ChangesResponse { Info = DiskMessages.Info(pair.Newer.Disk) };
+        await foreach (var run in pair.FindAsync(reading.Share.Options, cancellation))
         {
             message.Extents.Add(new ChangedExtent { Start = run.Start, Length = run.Length, Zero = run.IsZero });
             if (message.Extents.Count == ExtentsPerMessage)

@@ -24,15 +24,17 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     private readonly IAsyncDisposable _owner;
     private readonly QcowLayout? _layout;
     private readonly long _size;
+    private readonly DiskReadOptions _read;
     private readonly Action<long> _progress;
     private readonly Stream _bytes;
     private Task? _producing;
     private long _produced;
 
     private ConvertedBody(
-        DiskImage disk, IAsyncDisposable owner, QcowLayout? layout, long size, Action<long> progress)
+        DiskImage disk, IAsyncDisposable owner, QcowLayout? layout, long size, DiskReadOptions read,
+        Action<long> progress)
     {
-        (_disk, _owner, _layout, _size, _progress) = (disk, owner, layout, size, progress);
+        (_disk, _owner, _layout, _size, _read, _progress) = (disk, owner, layout, size, read, progress);
         _bytes = _pipe.Reader.AsStream();
     }
 
@@ -40,7 +42,7 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     public long? Length => _layout?.Length ?? _size;
 
     /// <summary>Plans a conversion.</summary>
-    /// <param name="disk">The disk, which the body disposes.</param>
+    /// <param name="reading">The disk, which the body closes.</param>
     /// <param name="format">qcow2 or raw.</param>
     /// <param name="size">Bytes of the new disk; null for the same.</param>
     /// <param name="progress">Hears how many bytes of the new file are done.</param>
@@ -48,24 +50,38 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     /// <exception cref="RegistryException">ImageRejected: the disk is too large for it. -or- BadRequest: it is larger
     /// than the size.</exception>
     public static async Task<ConvertedBody> OpenAsync(
-        StoredDisk disk, string format, long? size, Action<long> progress, CancellationToken cancellationToken) =>
-        await OpenAsync(disk.Disk, disk, format, disk.SizeFor(size), progress, cancellationToken);
+        ReadShares.Reading<StoredDisk> reading, string format, long? size, Action<long> progress,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await OpenAsync(
+                reading.Open.Disk, reading, format, reading.Open.SizeFor(size), reading.Share.Options, progress,
+                cancellationToken);
+        }
+        catch
+        {
+            await reading.DisposeAsync();
+            throw;
+        }
+    }
 
     /// <summary>Plans a conversion.</summary>
     /// <param name="disk">The disk.</param>
     /// <param name="owner">What it belongs to, which the body disposes.</param>
     /// <param name="format">qcow2 or raw.</param>
     /// <param name="bytes">Bytes of the new disk, at least the disk's.</param>
+    /// <param name="read">How the disk is read.</param>
     /// <param name="progress">Hears how many bytes of the new file are done.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="RegistryException">ImageRejected: the disk is too large for it.</exception>
     public static async Task<ConvertedBody> OpenAsync(
-        DiskImage disk, IAsyncDisposable owner, string format, long bytes, Action<long> progress,
+        DiskImage disk, IAsyncDisposable owner, string format, long bytes, DiskReadOptions read, Action<long> progress,
         CancellationToken cancellationToken)
     {
         if (format == "raw")
         {
-            return new ConvertedBody(disk, owner, layout: null, bytes, progress);
+            return new ConvertedBody(disk, owner, layout: null, bytes, read, progress);
         }
 
         if (bytes > QcowSizeMax)
@@ -75,7 +91,7 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
         }
 
         var layout = await QcowLayout.ForAsync(disk, bytes, QcowShape.Default, cancellationToken);
-        return new ConvertedBody(disk, owner, layout, bytes, progress);
+        return new ConvertedBody(disk, owner, layout, bytes, read, progress);
     }
 
     /// <inheritdoc/>
@@ -109,9 +125,9 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
             var length = Length!.Value;
             await (_layout is null
                 ? DiskBody.WriteRawAsync(
-                    _disk, length, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken)
+                    _disk, length, 0, length, _read, EmitAsync, cancellationToken)
                 : DiskBody.WriteQcowAsync(
-                    _disk, _layout, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken));
+                    _disk, _layout, 0, length, _read, EmitAsync, cancellationToken));
             await _pipe.Writer.CompleteAsync();
         }
         catch (Exception e)

@@ -29,6 +29,7 @@ internal sealed class ImportSteps(
     RemoteGlance remotes,
     TokenSeal seal,
     StoreSet stores,
+    ReadShares shares,
     RegistryMetrics metrics,
     TimeProvider clock,
     IOptions<RegistryOptions> options)
@@ -208,11 +209,13 @@ internal sealed class ImportSteps(
         var inspection = StagedForm.ReadInspection(staged);
         BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat, container, inspection).Refusal);
         var format = image.DiskFormat == "raw" ? DiskFormat.Raw : inspection.Format;
-        var disk = await StoredDisk.OpenAsync(
-            await OpenAsync(staged, cancellationToken), image, format, metrics, cancellationToken);
+        var reading = await shares.OpenAsync(
+            async () => await StoredDisk.OpenAsync(
+                await OpenAsync(staged, cancellationToken), image, format, metrics, cancellationToken),
+            cancellationToken);
         long? total = null;
         await using var body = await ConvertedBody.OpenAsync(
-            disk, target, size: null, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
+            reading, target, size: null, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
         total = body.Length;
         return await staging.TakeAsync(
             new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.Converted), body,

@@ -23,13 +23,16 @@ internal static class DiskEndpoints
                 "format: raw (the default) or qcow2", "size: of the disk, e.g. 12G", "compat: 0.10 or 1.1, of a qcow2 file",
                 "cluster_size: of a qcow2 file, 512 to 2M");
 
-    // 1. Which file is it? 2. Has the client got it already? 3. Lay it out: the length is known. 4. Send.
+    // 1. Wait for a place. 2. Which file is it? 3. Has the client got it already? 4. Lay it out: the length is known.
+    // 5. Send.
     private static async Task ReadAsync(
         HttpContext context, string id, StoredDisks disks, ReadShares shares, RegistryMetrics metrics)
     {
         var cancellation = context.RequestAborted;
         var view = DiskView.Read(context.Request.Query);
-        await using var stored = await disks.OpenAsync(Caller.Of(context), id, cancellation);
+        await using var reading = await shares.OpenAsync(
+            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation);
+        var stored = reading.Open;
         var size = stored.SizeFor(view.Size);
         view.Require(size);
         var tag = new EntityTagHeaderValue(view.Tag(stored.Image, size));
@@ -49,14 +52,13 @@ internal static class DiskEndpoints
             return;
         }
 
-        using var share = await shares.JoinAsync(cancellation);
-        var body = context.Response.Body;
+        var (body, read) = (context.Response.Body, reading.Share.Options);
         ValueTask SendAsync(ReadOnlyMemory<byte> chunk, CancellationToken token) => body.WriteAsync(chunk, token);
         await (layout is null
             ? DiskBody.WriteRawAsync(
-                stored.Disk, size, range.Offset, range.Length, share.Options, SendAsync, cancellation)
+                stored.Disk, size, range.Offset, range.Length, read, SendAsync, cancellation)
             : DiskBody.WriteQcowAsync(
-                stored.Disk, layout, range.Offset, range.Length, share.Options, SendAsync, cancellation));
+                stored.Disk, layout, range.Offset, range.Length, read, SendAsync, cancellation));
         metrics.Provisioned(range.Length);
     }
 

@@ -26,13 +26,15 @@ internal static class DiskJson
     /// <summary>The word for a disk's format.</summary>
     public static string Format(DiskImage disk) => disk.Format.ToString().ToLowerInvariant();
 
-    private static async Task MapAsync(HttpContext context, string id, StoredDisks disks)
+    private static async Task MapAsync(HttpContext context, string id, StoredDisks disks, ReadShares shares)
     {
         var cancellation = context.RequestAborted;
-        await using var stored = await disks.OpenAsync(Caller.Of(context), id, cancellation);
-        await using var json = await BeginAsync(context, stored.Disk);
+        await using var reading = await shares.OpenAsync(
+            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation, most: 0);
+        var disk = reading.Open.Disk;
+        await using var json = await BeginAsync(context, disk);
         json.WriteStartArray("extents"u8);
-        await foreach (var extent in stored.Disk.MapAsync(0, stored.Disk.VirtualSize, cancellation))
+        await foreach (var extent in disk.MapAsync(0, disk.VirtualSize, cancellation))
         {
             json.WriteStartObject();
             json.WriteNumber("start"u8, extent.Start);
@@ -51,10 +53,12 @@ internal static class DiskJson
         HttpContext context, string id, string? since, StoredDisks disks, ReadShares shares)
     {
         var cancellation = context.RequestAborted;
-        await using var pair = await DiskPair.OpenAsync(disks, Caller.Of(context), id, since, cancellation);
+        await using var reading = await shares.OpenAsync(
+            () => DiskPair.OpenAsync(disks, Caller.Of(context), id, since, cancellation), cancellation);
+        var pair = reading.Open;
         await using var json = await BeginAsync(context, pair.Newer.Disk);
         json.WriteStartArray("changes"u8);
-        await foreach (var run in pair.FindAsync(shares, cancellation))
+        await foreach (var run in pair.FindAsync(reading.Share.Options, cancellation))
         {
             json.WriteStartObject();
             json.WriteNumber("start"u8, run.Start);

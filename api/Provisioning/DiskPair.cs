@@ -33,18 +33,11 @@ internal sealed record DiskPair(StoredDisk Newer, StoredDisk Older) : IAsyncDisp
     }
 
     /// <summary>Finds in which blocks the newer disk differs.</summary>
-    /// <param name="shares">Of the memory there is for reading.</param>
+    /// <param name="read">How the two may be read together.</param>
     /// <param name="cancellationToken">Cancels the reading.</param>
-    public async IAsyncEnumerable<ChangedRun> FindAsync(
-        ReadShares shares, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
-    {
-        using var share = await shares.JoinAsync(cancellationToken);
-        var half = share.Options with { MaxRangeBytes = share.Options.MaxRangeBytes / 2 }; // two disks are read
-        await foreach (var run in DiskChanges.FindAsync(Newer.Disk, Older.Disk, half, cancellationToken))
-        {
-            yield return run;
-        }
-    }
+    public IAsyncEnumerable<ChangedRun> FindAsync(DiskReadOptions read, CancellationToken cancellationToken) =>
+        DiskChanges.FindAsync(
+            Newer.Disk, Older.Disk, read with { MaxRangeBytes = read.MaxRangeBytes / 2 }, cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

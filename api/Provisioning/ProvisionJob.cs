@@ -60,11 +60,11 @@ internal sealed class ProvisionJob(
 
     private async Task<string> ToFileAsync(JobRun run, ProvisionOrder order, CancellationToken cancellationToken)
     {
-        await using var stored = await disks.OpenAsync(order.ImageId, cancellationToken);
+        await using var reading = await OpenAsync(order, cancellationToken);
+        var stored = reading.Open;
         var file = new TargetDisk(Target(options.Value, order.Target!), order.Name, run.Job.Id, run.Job.Attempt);
-        using var share = await shares.JoinAsync(cancellationToken);
         var written = await file.MakeAsync(
-            stored, order, share.Options,
+            stored, order, reading.Share.Options,
             (done, total) => run.Progress = new JobProgress("writing", done, total), cancellationToken);
         return JsonSerializer.Serialize(new
         {
@@ -85,9 +85,9 @@ internal sealed class ProvisionJob(
 
         if (status is ImageStatus.Queued)
         {
-            var stored = await disks.OpenAsync(order.ImageId, cancellationToken);
+            var reading = await OpenAsync(order, cancellationToken);
             await using var body = await ConvertedBody.OpenAsync(
-                stored, order.Format, order.Size,
+                reading, order.Format, order.Size,
                 bytes => run.Progress = run.Progress with { Step = "writing", Done = bytes }, cancellationToken);
             run.Progress = new JobProgress("writing", 0, body.Length);
             await uploads.TakeAsync(made, order.Store, body, cancellationToken);
@@ -99,6 +99,10 @@ internal sealed class ProvisionJob(
 
         return JsonSerializer.Serialize(new { image_id = made });
     }
+
+    private ValueTask<ReadShares.Reading<StoredDisk>> OpenAsync(
+        ProvisionOrder order, CancellationToken cancellationToken) =>
+        shares.OpenAsync(() => disks.OpenAsync(order.ImageId, cancellationToken), cancellationToken);
 
     private static ProvisionOrder OrderOf(Job job) => JsonSerializer.Deserialize<ProvisionOrder>(job.Input)!;
 }

@@ -22,24 +22,76 @@ internal sealed class ReadShares : IDisposable
 
     private readonly SemaphoreSlim _places;
     private readonly ByteShares _bytes = new(TogetherBytes, [16 << 20, 4 << 20, 1 << 20, ShortestRead]);
+    private int _waiting;
 
     /// <summary>Shares for a process that may use so much memory.</summary>
     /// <param name="availableBytes">What the collector may use at most.</param>
     public ReadShares(long availableBytes) =>
         _places = new SemaphoreSlim((int)Math.Clamp(availableBytes / ReaderBytes, ReadersMin, ReadersMax));
 
-    /// <summary>Joins the readers, as soon as there is a place. Where many may wait, join before the disk is opened, for an
-    /// open disk keeps parts of its index; dispose the share when it has been read, and hold no other one meanwhile.</summary>
+    /// <summary>How many wait for a place.</summary>
+    public int Waiting => Volatile.Read(ref _waiting);
+
+    /// <summary>Opens what is to be read as soon as there is a place, and not before: an open disk keeps parts of its index,
+    /// and those who wait may be many.</summary>
+    /// <typeparam name="T">What is opened.</typeparam>
+    /// <param name="open">Opens it.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
+    public async ValueTask<Reading<T>> OpenAsync<T>(
+        Func<ValueTask<T>> open, CancellationToken cancellationToken, int most = TogetherBytes)
+        where T : IAsyncDisposable
+    {
+        var share = await JoinAsync(cancellationToken, most);
+        try
+        {
+            return new Reading<T>(await open(), share);
+        }
+        catch
+        {
+            share.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Joins the readers, as soon as there is a place, for a part of what stays open: dispose the share when it has
+    /// been read, and hold no other one meanwhile.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
     public async ValueTask<Share> JoinAsync(CancellationToken cancellationToken, int most = TogetherBytes)
     {
-        await _places.WaitAsync(cancellationToken);
+        Interlocked.Increment(ref _waiting);
+        try
+        {
+            await _places.WaitAsync(cancellationToken);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waiting);
+        }
+
         return new Share(this, most);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _places.Dispose();
+
+    /// <summary>What is open, and its reader's part, which is given back when it is closed.</summary>
+    /// <typeparam name="T">What is open.</typeparam>
+    /// <param name="Open">It.</param>
+    /// <param name="Share">The part; no other one is held meanwhile.</param>
+    internal sealed record Reading<T>(T Open, Share Share) : IAsyncDisposable
+        where T : IAsyncDisposable
+    {
+        /// <inheritdoc/>
+        public async ValueTask DisposeAsync()
+        {
+            using (Share)
+            {
+                await Open.DisposeAsync();
+            }
+        }
+    }
 
     /// <summary>One reader's part.</summary>
     internal sealed class Share : IDisposable
