@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Security;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -32,7 +31,8 @@ internal static class Listeners
     /// <summary>Opens the ports, in the order of <see cref="Listener"/>.</summary>
     public static void Open(KestrelServerOptions kestrel, RegistryOptions options)
     {
-        var (endpoints, certificate) = (options.Endpoints, options.Tls.HasCertificate ? options.Tls.Read() : null);
+        var endpoints = options.Endpoints;
+        var certificate = kestrel.ApplicationServices.GetRequiredService<ServerCertificate>();
         Open(kestrel, endpoints.Http, certificate, HttpProtocols.Http1, Listener.Http);
         Open(kestrel, endpoints.Grpc, certificate, HttpProtocols.Http2, Listener.Grpc);
         Open(kestrel, endpoints.Metrics, certificate, HttpProtocols.Http1, Listener.Metrics);
@@ -56,18 +56,16 @@ internal static class Listeners
     };
 
     private static void Open(
-        KestrelServerOptions kestrel, string url, SslStreamCertificateContext? certificate, HttpProtocols protocols,
-        Listener listener)
+        KestrelServerOptions kestrel, string url, ServerCertificate certificate, HttpProtocols protocols, Listener listener)
     {
         Listen(kestrel, url, listen =>
         {
             listen.Protocols = protocols;
             if (new Uri(url).Scheme == Uri.UriSchemeHttps)
             {
-                listen.UseHttps(new HttpsConnectionAdapterOptions
+                listen.UseHttps(new TlsHandshakeCallbackOptions
                 {
-                    ServerCertificate = certificate!.TargetCertificate,
-                    ServerCertificateChain = [.. certificate.IntermediateCertificates],
+                    OnConnection = _ => ValueTask.FromResult(certificate.Options),
                 });
             }
 

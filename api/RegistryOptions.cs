@@ -102,6 +102,11 @@ public sealed record RegistryOptions
     internal int? UploadsPerProject =>
         Auth.Kind != "none" && Uploads.ConcurrentMaxPerProject > 0 ? Uploads.ConcurrentMaxPerProject : null;
 
+    /// <summary>Most exports that one project has open over NBD; null where all callers are one project, or for no
+    /// limit.</summary>
+    internal int? NbdConnectionsPerProject =>
+        Auth.Kind != "none" && Nbd.ConnectionsMaxPerProject > 0 ? Nbd.ConnectionsMaxPerProject : null;
+
     /// <summary>Whether the embedded database is used.</summary>
     public bool IsEmbedded => Database.Kind == "sqlite";
 

@@ -156,6 +156,7 @@ public static class RegistryServer
                 Events = options.Events.IsWanted ? Selection(options) : null,
             },
             options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
+        services.AddSingleton<ServerCertificate>();
         services.AddSingleton<StoreOpener>();
         AddCallers(services, options.Auth);
         if (options.Quota.UseKeystoneLimits)
@@ -200,6 +201,7 @@ public static class RegistryServer
         services.AddSingleton<NbdTickets>();
         services.AddSingleton<NbdKeeper>();
         services.AddSingleton<NbdDoor>();
+        services.AddSingleton<NbdTls>();
         services.AddSingleton<NbdListener>();
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();

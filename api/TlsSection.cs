@@ -7,8 +7,8 @@ namespace Registry.Api;
 /// <summary>Registry:Tls: who this server is to those that ask for TLS, on any of its ports.</summary>
 public sealed record TlsSection
 {
-    /// <summary>File of the server's certificate (PEM), with those between it and the root; empty for no TLS. Read when
-    /// the server starts.</summary>
+    /// <summary>File of the server's certificate (PEM), with those between it and the root; empty for no TLS. Read
+    /// again when it or its key changes.</summary>
     public string CertificateFile { get; init; } = "";
 
     /// <summary>File of its private key (PEM), not encrypted.</summary>

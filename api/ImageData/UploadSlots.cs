@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Registry.Api.Usage;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.ImageData;
@@ -7,27 +8,22 @@ namespace Registry.Api.ImageData;
 public sealed class UploadSlots(IOptions<RegistryOptions> options) : IDisposable
 {
     private readonly SemaphoreSlim _free = new(options.Value.Uploads.ConcurrentMax);
-    private readonly Dictionary<string, int> _taken = new(StringComparer.Ordinal);
+    private readonly ProjectSlots _projects = new(options.Value.UploadsPerProject);
 
     /// <summary>Takes a slot; disposing gives it back.</summary>
     /// <param name="projectId">Who sends; null for nobody's.</param>
     /// <exception cref="RegistryException">Busy: all are taken, or all that one project may have.</exception>
     public IDisposable Take(string? projectId)
     {
-        var max = options.Value.UploadsPerProject;
-        if (max is not null && projectId is not null && !TryCount(projectId, max.Value))
-        {
-            throw new RegistryException(
-                ErrorCode.Busy, $"{max} uploads of your project are under way; try again later.", "project_busy");
-        }
-
-        var counted = max is null ? null : projectId;
+        var counted = _projects.TryTake(projectId) ?? throw new RegistryException(
+            ErrorCode.Busy, $"{options.Value.UploadsPerProject} uploads of your project are under way; try again later.",
+            "project_busy");
         if (_free.Wait(0))
         {
-            return new Slot(this, counted);
+            return new Slot(_free, counted);
         }
 
-        Uncount(counted);
+        counted.Dispose();
         throw new RegistryException(
             ErrorCode.Busy, $"{options.Value.Uploads.ConcurrentMax} uploads are under way; try again later.");
     }
@@ -35,44 +31,12 @@ public sealed class UploadSlots(IOptions<RegistryOptions> options) : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _free.Dispose();
 
-    private bool TryCount(string projectId, int max)
-    {
-        lock (_taken)
-        {
-            var count = _taken.GetValueOrDefault(projectId);
-            if (count >= max)
-            {
-                return false;
-            }
-
-            _taken[projectId] = count + 1;
-            return true;
-        }
-    }
-
-    // A project without uploads is forgotten: there may be any number of projects.
-    private void Uncount(string? projectId)
-    {
-        if (projectId is null)
-        {
-            return;
-        }
-
-        lock (_taken)
-        {
-            if (--_taken[projectId] == 0)
-            {
-                _taken.Remove(projectId);
-            }
-        }
-    }
-
-    private sealed class Slot(UploadSlots slots, string? counted) : IDisposable
+    private sealed class Slot(SemaphoreSlim free, IDisposable counted) : IDisposable
     {
         public void Dispose()
         {
-            slots.Uncount(counted);
-            slots._free.Release();
+            counted.Dispose();
+            free.Release();
         }
     }
 }

@@ -5,8 +5,8 @@ namespace Registry.Api.Nbd;
 
 /// <summary>A connection's bytes: in the clear, and within TLS from when the client asks for it.</summary>
 /// <param name="transport">The bytes in the clear.</param>
-/// <param name="tls">Who the server is; null where it does not offer TLS.</param>
-internal sealed class NbdChannel(IDuplexPipe transport, NbdTls? tls) : IAsyncDisposable
+/// <param name="tls">Who the server is.</param>
+internal sealed class NbdChannel(IDuplexPipe transport, NbdTls tls) : IAsyncDisposable
 {
     /// <summary>A record of TLS.</summary>
     private const int RecordBytes = 16 << 10;
@@ -23,7 +23,7 @@ internal sealed class NbdChannel(IDuplexPipe transport, NbdTls? tls) : IAsyncDis
     public bool IsSecure => _secured is { IsAuthenticated: true };
 
     /// <summary>Whether they can be.</summary>
-    public bool OffersTls => tls is not null;
+    public bool OffersTls => tls.IsOffered;
 
     /// <summary>Whether the client has sent more than was read.</summary>
     public bool HasMore()
@@ -45,7 +45,7 @@ internal sealed class NbdChannel(IDuplexPipe transport, NbdTls? tls) : IAsyncDis
     public async ValueTask SecureAsync(CancellationToken cancellationToken)
     {
         _secured = new SslStream(new NbdClearStream(transport));
-        await _secured.AuthenticateAsServerAsync(tls!.Options, cancellationToken);
+        await _secured.AuthenticateAsServerAsync(tls.Options, cancellationToken);
         Input = PipeReader.Create(
             _secured, new StreamPipeReaderOptions(bufferSize: RecordBytes, minimumReadSize: 1024, leaveOpen: true));
         Output = PipeWriter.Create(

@@ -1,4 +1,6 @@
+using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Usage;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Nbd;
@@ -8,10 +10,14 @@ namespace Registry.Api.Nbd;
 /// <param name="disks">The images.</param>
 /// <param name="tickets">The tickets.</param>
 /// <param name="keeper">Makes new images of overlays.</param>
+/// <param name="options">How many exports one project may have open.</param>
 /// <param name="everybody">Who all callers are; null where they differ.</param>
 internal sealed class NbdDoor(
-    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, ImplicitCaller? everybody = null)
+    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, IOptions<RegistryOptions> options,
+    ImplicitCaller? everybody = null)
 {
+    private readonly ProjectSlots _projects = new(options.Value.NbdConnectionsPerProject);
+
     /// <summary>What an export name is for, at this moment.</summary>
     /// <exception cref="RegistryException">NotFound: a ticket that is not good. -or- Forbidden: no ticket. -or- As of
     /// <see cref="NbdKeeper.Require"/>.</exception>
@@ -37,6 +43,12 @@ internal sealed class NbdDoor(
     public ValueTask<NbdDisk> OpenAsync(NbdPermit permit, CancellationToken cancellationToken) => permit.IsById
         ? disks.OpenAsync(permit.Caller, permit.Image, cancellationToken)
         : disks.OpenNamedAsync(permit.Caller, permit.Image, cancellationToken);
+
+    /// <summary>Counts an export more of a caller's project; disposing counts it less.</summary>
+    /// <exception cref="RegistryException">Busy: it has all that one project may have.</exception>
+    public IDisposable Enter(NbdPermit permit) => _projects.TryTake(permit.Caller.ProjectId) ?? throw new RegistryException(
+        ErrorCode.Busy, $"Your project has {options.Value.NbdConnectionsPerProject} exports open; try again later.",
+        "project_busy");
 
     /// <summary>The images on offer.</summary>
     /// <exception cref="RegistryException">Forbidden: who asks is not known.</exception>

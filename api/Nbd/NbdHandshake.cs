@@ -1,20 +1,12 @@
 using System.Buffers.Binary;
-using System.Text;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Nbd;
 
-/// <summary>What a client has chosen.</summary>
-/// <param name="Permit">What it asked for.</param>
-/// <param name="Export">The export.</param>
-/// <param name="IsStructured">Whether replies are structured.</param>
-/// <param name="HasStatus">Whether it may ask which bytes are stored.</param>
-internal sealed record NbdChoice(NbdPermit Permit, NbdExport Export, bool IsStructured, bool HasStatus);
-
 /// <summary>The first part of a connection: a client asks for what there is until it chooses an export, or
 /// goes.</summary>
 /// <remarks>Everything is bounded: options in number and length, names, and by the caller the time.</remarks>
-internal sealed class NbdHandshake(
+internal sealed partial class NbdHandshake(
     NbdChannel channel, NbdInput input, NbdDoor door, NbdCache cache, NbdSection settings)
     : IAsyncDisposable
 {
@@ -155,54 +147,6 @@ internal sealed class NbdHandshake(
         await DisposeAsync();
     }
 
-    // This option cannot be refused: what cannot be exported ends the connection.
-    private async ValueTask<NbdChoice> ExportNameAsync(byte[] data, CancellationToken cancellationToken)
-    {
-        if (data.Length > NbdExportName.MaxBytes)
-        {
-            throw new NbdViolationException("an export name is too long");
-        }
-
-        var name = Encoding.UTF8.GetString(data);
-        try
-        {
-            var choice = await ChooseAsync(name, cancellationToken);
-            await _answers.ExportAsync(
-                choice.Export.Size, NbdExport.Abilities(choice.Export.IsWritable, _isStructured), _withZeroes,
-                cancellationToken);
-            return choice;
-        }
-        catch (Exception e) when (NbdErrors.IsOfRequest(e))
-        {
-            throw new NbdViolationException($"an export was asked for that there is not: {e.Message}");
-        }
-    }
-
-    private async ValueTask<NbdChoice?> InfoAsync(NbdOption option, byte[] data, CancellationToken cancellationToken)
-    {
-        if (NbdQuestion.TryParse(data) is not { } question)
-        {
-            await RefuseAsync(option, NbdAnswer.Invalid, "The request is malformed.", cancellationToken);
-            return null;
-        }
-
-        try
-        {
-            var (permit, disk) = await LookAsync(question.ExportName, cancellationToken);
-            var choice = option == NbdOption.Go ? await ChooseAsync(question.ExportName, cancellationToken) : null;
-            _answers.Info(
-                option, disk, NbdExport.Abilities(permit.IsOverlay, _isStructured), NbdExport.PreferredBlock(disk),
-                question);
-            await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
-            return choice;
-        }
-        catch (Exception e) when (NbdErrors.IsOfRequest(e))
-        {
-            await RefuseAsync(option, e, cancellationToken);
-            return null;
-        }
-    }
-
     private async ValueTask ListAsync(CancellationToken cancellationToken)
     {
         try
@@ -256,36 +200,12 @@ internal sealed class NbdHandshake(
         await _answers.EndAsync(option, NbdAnswer.Ack, "", cancellationToken);
     }
 
-    /// <summary>The disk of an export; the one looked at last is kept open, for clients ask several times.</summary>
-    private async ValueTask<(NbdPermit Permit, NbdDisk Disk)> LookAsync(
-        string name, CancellationToken cancellationToken)
-    {
-        var permit = door.Admit(name); // each time anew: a ticket runs out
-        if (_looked is { } looked && looked.Permit == permit)
-        {
-            return looked;
-        }
-
-        var disk = await door.OpenAsync(permit, cancellationToken);
-        await DisposeAsync();
-        _looked = (permit, disk);
-        return (permit, disk);
-    }
-
-    private async ValueTask<NbdChoice> ChooseAsync(string name, CancellationToken cancellationToken)
-    {
-        var (permit, disk) = await LookAsync(name, cancellationToken);
-        var overlay = permit.IsOverlay
-            ? NbdOverlay.Create(settings.OverlayDirectory, disk.Disk.VirtualSize, settings.OverlayMaxBytes)
-            : null;
-        _looked = null; // the export's now
-        return new NbdChoice(permit, new NbdExport(disk, overlay, cache), _isStructured, _contextOf == name);
-    }
-
     private ValueTask RefuseAsync(NbdOption option, Exception exception, CancellationToken cancellationToken) =>
         RefuseAsync(
             option,
-            exception is RegistryException { Code: ErrorCode.Forbidden } ? NbdAnswer.Policy : NbdAnswer.Unknown,
+            exception is RegistryException { Code: ErrorCode.Forbidden or ErrorCode.Busy }
+                ? NbdAnswer.Policy
+                : NbdAnswer.Unknown,
             exception.Message, cancellationToken);
 
     private ValueTask RefuseAsync(

@@ -11,6 +11,7 @@ namespace Registry.Api.Nbd;
 /// <summary>Serves NBD: each connection is a handshake, and then a session with the export that was chosen.</summary>
 internal sealed partial class NbdListener(
     NbdDoor door,
+    NbdTls tls,
     NbdCache cache,
     NbdKeeper keeper,
     RegistryMetrics metrics,
@@ -20,7 +21,6 @@ internal sealed partial class NbdListener(
     ILogger<NbdListener> logger) : ConnectionHandler
 {
     private const int KeepAliveSeconds = 60;
-    private readonly NbdTls? _tls = NbdTls.Read(options.Value);
     private int _connections;
 
     private NbdSection Settings => options.Value.Nbd;
@@ -50,7 +50,7 @@ internal sealed partial class NbdListener(
     private async Task ServeAsync(ConnectionContext connection)
     {
         KeepAlive(connection);
-        await using var channel = new NbdChannel(connection.Transport, _tls);
+        await using var channel = new NbdChannel(connection.Transport, tls);
         var input = new NbdInput(channel);
         if (await HandshakeAsync(connection, channel, input) is { } choice)
         {
@@ -62,7 +62,8 @@ internal sealed partial class NbdListener(
 
     private async Task ServeAsync(ConnectionContext connection, NbdChannel channel, NbdInput input, NbdChoice choice)
     {
-        await using var export = choice.Export;
+        await using var chosen = choice;
+        var export = choice.Export;
         var caller = choice.Permit.Caller;
         Log.Opened(
             logger, connection.ConnectionId, export.Disk.ImageId, export.IsWritable, caller.ProjectId, caller.UserId);

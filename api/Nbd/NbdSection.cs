@@ -6,6 +6,10 @@ public sealed record NbdSection
     /// <summary>Connections served at once; one more is closed at once.</summary>
     public int ConnectionsMax { get; init; } = 256;
 
+    /// <summary>Connections of one project that have an export open; one more is refused it. 0 = no limit but
+    /// <see cref="ConnectionsMax"/>, as where nobody is authenticated.</summary>
+    public int ConnectionsMaxPerProject { get; init; } = 128;
+
     /// <summary>How long a client has to choose an export.</summary>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -35,6 +39,8 @@ public sealed record NbdSection
     {
         RegistryOptions.Require(
             ConnectionsMax is > 0 and <= 65536, "Registry:Nbd:ConnectionsMax", $"{ConnectionsMax}", "1 to 65536");
+        RegistryOptions.Require(
+            ConnectionsMaxPerProject >= 0, "Registry:Nbd:ConnectionsMaxPerProject", $"{ConnectionsMaxPerProject}", "0 or more");
         RequireTime(HandshakeTimeout, "Registry:Nbd:HandshakeTimeout");
         RequireTime(Patience, "Registry:Nbd:Patience");
         RequireTime(TicketLife, "Registry:Nbd:TicketLife");

@@ -1,34 +1,45 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Options;
 
 namespace Registry.Api.Nbd;
 
 /// <summary>Who this server is to NBD clients, and who they must be.</summary>
 internal sealed class NbdTls
 {
-    private NbdTls(SslServerAuthenticationOptions options) => Options = options;
-
-    /// <summary>What a connection is secured with.</summary>
-    public SslServerAuthenticationOptions Options { get; }
+    private readonly ServerCertificate _certificate;
+    private readonly WatchedFiles<X509ChainPolicy>? _clients;
 
     /// <summary>Reads what the settings name.</summary>
-    /// <returns>Null where there is no certificate.</returns>
     /// <exception cref="ConfigurationException">It cannot be read, or not be used.</exception>
-    public static NbdTls? Read(RegistryOptions settings)
+    public NbdTls(
+        IOptions<RegistryOptions> options, ServerCertificate certificate, TimeProvider clock, ILogger<NbdTls> logger)
     {
-        if (!settings.Tls.HasCertificate)
-        {
-            return null;
-        }
+        _certificate = certificate;
+        IsOffered = options.Value.Tls.HasCertificate;
+        var file = options.Value.Nbd.ClientCaFile;
+        _clients = file.Length > 0
+            ? new WatchedFiles<X509ChainPolicy>([file], () => PolicyOf(TlsSection.ReadAll(file)), clock, logger)
+            : null;
+    }
 
-        var options = new SslServerAuthenticationOptions { ServerCertificateContext = settings.Tls.Read() };
-        if (settings.Nbd.ClientCaFile.Length > 0)
-        {
-            options.ClientCertificateRequired = true;
-            options.CertificateChainPolicy = PolicyOf(TlsSection.ReadAll(settings.Nbd.ClientCaFile));
-        }
+    /// <summary>Whether there is a certificate.</summary>
+    public bool IsOffered { get; }
 
-        return new NbdTls(options);
+    /// <summary>What a new connection is secured with, where it is offered.</summary>
+    public SslServerAuthenticationOptions Options
+    {
+        get
+        {
+            var options = _certificate.Options;
+            if (_clients is not null)
+            {
+                options.ClientCertificateRequired = true;
+                options.CertificateChainPolicy = _clients.Content;
+            }
+
+            return options;
+        }
     }
 
     private static X509ChainPolicy PolicyOf(X509Certificate2Collection authorities)

@@ -7,36 +7,34 @@ namespace Registry.Api.Policy;
 /// <summary>Decides who may do what: Glance's rules, overridden by the operator's file, which is read again when it
 /// changes.</summary>
 /// <remarks>One engine for HTTP, gRPC and the extension API.</remarks>
-public sealed partial class PolicyEngine
+public sealed class PolicyEngine
 {
-    private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(1);
-
-    private readonly string _path;
-    private readonly TimeProvider _clock;
-    private readonly ILogger<PolicyEngine> _logger;
-    private volatile Loaded _loaded;
+    private readonly WatchedFiles<PolicyRules>? _file;
 
     /// <summary>Reads the operator's file, if one is configured.</summary>
     /// <exception cref="ConfigurationException">It cannot be used; the message names the line.</exception>
     public PolicyEngine(IOptions<RegistryOptions> options, TimeProvider clock, ILogger<PolicyEngine> logger)
     {
-        _path = options.Value.Policy.File;
-        _clock = clock;
-        _logger = logger;
-        _loaded = _path.Length == 0
-            ? new Loaded(PolicyRules.Defaults, default, 0)
-            : new Loaded(PolicyFile.Read(_path), File.GetLastWriteTimeUtc(_path), clock.GetTimestamp());
+        var path = options.Value.Policy.File;
+        _file = path.Length == 0
+            ? null
+            : new WatchedFiles<PolicyRules>([path], () => PolicyFile.Read(path), clock, logger);
     }
+
+    private PolicyRules Rules => _file?.Content ?? PolicyRules.Defaults;
 
     /// <summary>Whether a caller may do something.</summary>
     /// <param name="caller">Who asks.</param>
     /// <param name="rule">Glance's name of what is asked.</param>
     /// <param name="target">What it is done to.</param>
-    public bool Allows(Caller caller, string rule, PolicyTarget target) =>
-        Rules().Find(rule) is { } check && check.Holds(_loaded.Rules, caller, target, depth: 0);
+    public bool Allows(Caller caller, string rule, PolicyTarget target)
+    {
+        var rules = Rules;
+        return rules.Find(rule) is { } check && check.Holds(rules, caller, target, depth: 0);
+    }
 
     /// <summary>Whether there is a rule of a name.</summary>
-    internal bool Knows(string rule) => Rules().Has(rule);
+    internal bool Knows(string rule) => Rules.Has(rule);
 
     /// <summary>Refuses what a caller may not do.</summary>
     /// <exception cref="RegistryException">Forbidden.</exception>
@@ -90,44 +88,4 @@ public sealed partial class PolicyEngine
     /// <summary>The caller, marked as administrator where the rules make it one.</summary>
     internal Caller WithAdmin(Caller caller) =>
         caller with { IsAdmin = Allows(caller, "context_is_admin", PolicyTarget.None) };
-
-    // A file that has become unusable changes nothing: better yesterday's rules than none.
-    private PolicyRules Rules()
-    {
-        var loaded = _loaded;
-        if (_path.Length == 0 || _clock.GetElapsedTime(loaded.LookedAt) < LookAgain)
-        {
-            return loaded.Rules;
-        }
-
-        try
-        {
-            var changedAt = File.GetLastWriteTimeUtc(_path);
-            _loaded = changedAt == loaded.ChangedAt
-                ? loaded with { LookedAt = _clock.GetTimestamp() }
-                : new Loaded(PolicyFile.Read(_path), changedAt, _clock.GetTimestamp());
-            if (_loaded.ChangedAt != loaded.ChangedAt)
-            {
-                Log.ReadAgain(_logger, _path);
-            }
-        }
-        catch (Exception e) when (e is ConfigurationException or IOException or UnauthorizedAccessException)
-        {
-            _loaded = loaded with { LookedAt = _clock.GetTimestamp() };
-            Log.NotUsable(_logger, _path, e.Message);
-        }
-
-        return _loaded.Rules;
-    }
-
-    private sealed record Loaded(PolicyRules Rules, DateTime ChangedAt, long LookedAt);
-
-    private static partial class Log
-    {
-        [LoggerMessage(1, LogLevel.Information, "the policy file {Path} was read again")]
-        public static partial void ReadAgain(ILogger logger, string path);
-
-        [LoggerMessage(2, LogLevel.Error, "the policy file {Path} cannot be used, the rules stay as they were: {Reason}")]
-        public static partial void NotUsable(ILogger logger, string path, string reason);
-    }
 }

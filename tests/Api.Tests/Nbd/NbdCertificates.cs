@@ -12,6 +12,7 @@ internal sealed class NbdCertificates : IDisposable
     public const string ServerName = "CN=the registry";
 
     private readonly TempDirectory _root = new();
+    private readonly string _otherAuthority;
 
     /// <summary>Makes an authority, the server's certificate by it, and clients: one by the same authority, one by
     /// another, one without any.</summary>
@@ -24,6 +25,8 @@ internal sealed class NbdCertificates : IDisposable
         Nameless = Client("nameless", authority, signer: null);
         Write(_root.Path, "server", Issue(ServerName, authority, isServer: true));
         File.WriteAllText(AuthorityFile, authority.ExportCertificatePem());
+        File.WriteAllText(ClientAuthorityFile, authority.ExportCertificatePem());
+        _otherAuthority = other.ExportCertificatePem();
     }
 
     /// <summary>The directory of a client that the server's authority signed.</summary>
@@ -38,14 +41,30 @@ internal sealed class NbdCertificates : IDisposable
     /// <summary>The authority's certificate.</summary>
     public string AuthorityFile => _root.File("ca-cert.pem");
 
+    private string ClientAuthorityFile => _root.File("client-ca-cert.pem");
+
     /// <summary>The settings of a server that offers TLS.</summary>
     public Dictionary<string, string?> Settings(bool isRequired, bool withClients) => new(NbdApp.NbdSettings())
     {
         ["Registry:Tls:CertificateFile"] = _root.File("server-cert.pem"),
         ["Registry:Tls:KeyFile"] = _root.File("server-key.pem"),
         ["Registry:Nbd:RequireTls"] = $"{isRequired}",
-        ["Registry:Nbd:ClientCaFile"] = withClients ? AuthorityFile : "",
+        ["Registry:Nbd:ClientCaFile"] = withClients ? ClientAuthorityFile : "",
     };
+
+    /// <summary>Has another authority issue the server's certificate anew.</summary>
+    /// <returns>The directory of a client without a certificate who trusts that authority alone, and its
+    /// certificate.</returns>
+    public (string Directory, string AuthorityFile) Renew()
+    {
+        using var authority = Authority("a later authority");
+        var directory = Client("renewed", authority, signer: null);
+        Write(_root.Path, "server", Issue(ServerName, authority, isServer: true));
+        return (directory, Path.Combine(directory, "ca-cert.pem"));
+    }
+
+    /// <summary>Has the server let in those whom it did not know, and no others.</summary>
+    public void AcceptUnknown() => File.WriteAllText(ClientAuthorityFile, _otherAuthority);
 
     public void Dispose() => _root.Dispose();
 
