@@ -83,12 +83,17 @@ internal sealed class JsonBombs : FaultCheck
             $"{count} bombs refused, the slowest after {slowest.TotalMilliseconds:F0} ms ({slowestName}), {more >> 10} MiB more");
     }
 
-    // What any load makes the server take is no bomb's.
+    // What any load makes the server take is no bomb's: bodies as large as there may be, and changes.
     private static async Task WarmUpAsync(RegistryProcess registry)
     {
-        for (var i = 0; i < 100; i++)
+        var properties = string.Concat(Enumerable.Range(0, 120).Select(i => $",\"p{i}\":\"{new string('x', 8000)}\""));
+        for (var i = 0; i < 40; i++)
         {
-            var id = await registry.Client.CreateAsync($"image {i}");
+            using var large = new StringContent(
+                $"{{\"name\":\"image {i}\"{properties}}}", Encoding.UTF8, "application/json");
+            using var created = await registry.Client.PostAsync("/v2/images", large);
+            created.EnsureSuccessStatusCode();
+            var id = await registry.Client.CreateAsync($"small image {i}");
             using var patch = new StringContent(
                 """[{"op":"replace","path":"/name","value":"patched"}]""", Encoding.UTF8);
             patch.Headers.ContentType = new("application/openstack-images-v2.1-json-patch");
@@ -111,8 +116,8 @@ internal sealed class JsonBombs : FaultCheck
             : $"Content-Length: {bomb.Body.Length}\r\n";
         var head = $"{verb} HTTP/1.1\r\nHost: {registry.Url.Authority}\r\nContent-Type: {mediaType}\r\n" +
             $"X-Auth-Token: {Site.Operator}\r\nConnection: close\r\n{length}\r\n";
-        byte[] tail = isChunked ? bomb.Body.Length > 0 ? "\r\n0\r\n\r\n"u8.ToArray() : "\r\n"u8.ToArray() : [];
-        var sending = SendAsync(socket, [.. Encoding.ASCII.GetBytes(head), .. bomb.Body, .. tail]);
+        var tail = !isChunked ? "" : bomb.Body.Length > 0 ? "\r\n0\r\n\r\n" : "\r\n";
+        var sending = SendAsync(socket, [.. Encoding.ASCII.GetBytes(head), .. bomb.Body, .. Encoding.ASCII.GetBytes(tail)]);
         var answer = new byte[12];
         var received = 0;
         for (int read; received < answer.Length && (read = await socket.ReceiveAsync(answer.AsMemory(received))) > 0;)
