@@ -9,7 +9,7 @@ public sealed class UploadTests(RegistryApp app) : UploadContract(app), IClassFi
 public sealed class S3UploadTests(S3RegistryApp app) : UploadContract(app), IClassFixture<S3RegistryApp>;
 
 /// <summary>What an upload and a download must do, whatever keeps the bytes.</summary>
-public abstract class UploadContract
+public abstract partial class UploadContract
 {
     private readonly RegistryApp app;
 
@@ -53,34 +53,6 @@ public abstract class UploadContract
         Assert.Equal(
             image.GetProperty("checksum").GetString(), response.Content.Headers.GetValues("Content-MD5").Single());
         Assert.Equal(content, await response.Content.ReadAsByteArrayAsync(RegistryApp.Stop));
-    }
-
-    [Fact]
-    public async Task Many_who_read_slowly_at_once_all_get_the_right_bytes()
-    {
-        const int Readers = 60; // more than get long pieces
-        var content = RandomNumberGenerator.GetBytes((3 * Mebibyte) + 12345);
-        var id = await app.UploadAsync(content);
-        var (begun, allHaveBegun) = (0, new TaskCompletionSource());
-        await Task.WhenAll(Enumerable.Range(0, Readers).Select(async reader =>
-        {
-            var start = reader * 40_001;
-            using var request = new HttpRequestMessage(HttpMethod.Get, $"/v2/images/{id}/file");
-            request.Headers.Range = new(start, content.Length - 1);
-            using var response = await app.Http.SendAsync(
-                request, HttpCompletionOption.ResponseHeadersRead, RegistryApp.Stop);
-            await using var body = await response.Content.ReadAsStreamAsync(RegistryApp.Stop);
-            var read = new byte[content.Length - start];
-            await body.ReadExactlyAsync(read.AsMemory(0, 1), RegistryApp.Stop);
-            if (Interlocked.Increment(ref begun) == Readers)
-            {
-                allHaveBegun.SetResult();
-            }
-
-            await allHaveBegun.Task.WaitAsync(RegistryApp.Stop);
-            await body.ReadExactlyAsync(read.AsMemory(1), RegistryApp.Stop);
-            Assert.True(content.AsSpan(start).SequenceEqual(read));
-        }));
     }
 
     [Fact]
