@@ -21,6 +21,7 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly DiskImage _disk;
+    private readonly DiskReadOptions _reads;
     private readonly IAsyncDisposable _owner;
     private readonly QcowLayout? _layout;
     private readonly long _size;
@@ -30,9 +31,10 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     private long _produced;
 
     private ConvertedBody(
-        DiskImage disk, IAsyncDisposable owner, QcowLayout? layout, long size, Action<long> progress)
+        DiskImage disk, DiskReadOptions reads, IAsyncDisposable owner, QcowLayout? layout, long size,
+        Action<long> progress)
     {
-        (_disk, _owner, _layout, _size, _progress) = (disk, owner, layout, size, progress);
+        (_disk, _reads, _owner, _layout, _size, _progress) = (disk, reads, owner, layout, size, progress);
         _bytes = _pipe.Reader.AsStream();
     }
 
@@ -49,23 +51,26 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
     /// than the size.</exception>
     public static async Task<ConvertedBody> OpenAsync(
         StoredDisk disk, string format, long? size, Action<long> progress, CancellationToken cancellationToken) =>
-        await OpenAsync(disk.Disk, disk, format, disk.SizeFor(size), progress, cancellationToken);
+        await OpenAsync(
+            disk.Disk, DiskReadOptions.Default, disk, format, disk.SizeFor(size), progress, cancellationToken);
 
     /// <summary>Plans a conversion.</summary>
     /// <param name="disk">The disk.</param>
+    /// <param name="reads">How it is read.</param>
     /// <param name="owner">What it belongs to, which the body disposes.</param>
     /// <param name="format">qcow2 or raw.</param>
     /// <param name="bytes">Bytes of the new disk, at least the disk's.</param>
     /// <param name="progress">Hears how many bytes of the new file are done.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it.</exception>
+    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it, or its tables are not
+    /// sound.</exception>
     public static async Task<ConvertedBody> OpenAsync(
-        DiskImage disk, IAsyncDisposable owner, string format, long bytes, Action<long> progress,
+        DiskImage disk, DiskReadOptions reads, IAsyncDisposable owner, string format, long bytes, Action<long> progress,
         CancellationToken cancellationToken)
     {
         if (format == "raw")
         {
-            return new ConvertedBody(disk, owner, layout: null, bytes, progress);
+            return new ConvertedBody(disk, reads, owner, layout: null, bytes, progress);
         }
 
         if (bytes > QcowSizeMax)
@@ -74,8 +79,15 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
                 ErrorCode.ImageRejected, $"A disk of more than {QcowSizeMax} bytes is not converted.", "size_too_large");
         }
 
-        var layout = await QcowLayout.ForAsync(disk, bytes, QcowShape.Default, cancellationToken);
-        return new ConvertedBody(disk, owner, layout, bytes, progress);
+        try
+        {
+            var layout = await QcowLayout.ForAsync(disk, bytes, QcowShape.Default, cancellationToken);
+            return new ConvertedBody(disk, reads, owner, layout, bytes, progress);
+        }
+        catch (ImageFormatException e)
+        {
+            throw StoredDisk.Refusal(e);
+        }
     }
 
     /// <inheritdoc/>
@@ -109,14 +121,14 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
             var length = Length!.Value;
             await (_layout is null
                 ? DiskBody.WriteRawAsync(
-                    _disk, length, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken)
+                    _disk, length, 0, length, _reads, EmitAsync, cancellationToken)
                 : DiskBody.WriteQcowAsync(
-                    _disk, _layout, 0, length, DiskReadOptions.Default, EmitAsync, cancellationToken));
+                    _disk, _layout, 0, length, _reads, EmitAsync, cancellationToken));
             await _pipe.Writer.CompleteAsync();
         }
         catch (Exception e)
         {
-            await _pipe.Writer.CompleteAsync(e);
+            await _pipe.Writer.CompleteAsync(e is ImageFormatException unsound ? StoredDisk.Refusal(unsound) : e);
         }
     }
 
