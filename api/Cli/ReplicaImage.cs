@@ -21,6 +21,7 @@ internal sealed class ReplicaImage
     public ReplicaImage(JsonElement image, bool withOwner)
     {
         (Id, Name, Status) = (Text(image, "id") ?? "", Text(image, "name"), Text(image, "status") ?? "");
+        (Owner, IsShared) = (Text(image, "owner"), Text(image, "visibility") == "shared");
         (Checksum, Algorithm, Hash) = (Text(image, "checksum"), Text(image, "os_hash_algo"), Text(image, "os_hash_value"));
         Size = image.TryGetProperty("size", out var size) && size.ValueKind == JsonValueKind.Number ? size.GetInt64() : null;
         foreach (var name in withOwner ? [.. Attributes, "owner"] : Attributes)
@@ -44,6 +45,12 @@ internal sealed class ReplicaImage
 
     /// <summary>The name; null for none.</summary>
     public string? Name { get; }
+
+    /// <summary>The project that owns it; null for none.</summary>
+    public string? Owner { get; }
+
+    /// <summary>Whether it can have members.</summary>
+    public bool IsShared { get; }
 
     /// <summary>The status.</summary>
     public string Status { get; }

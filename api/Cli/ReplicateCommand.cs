@@ -23,11 +23,14 @@ internal static class ReplicateCommand
         var owner = new Option<bool>("--keep-owner") { Description = "Images keep their owners; for administrators" };
         var rehearsal = new Option<bool>("--dry-run") { Description = "Only compare: print what would be done" };
         var command = new Command("replicate", """
-            Copy images from one image service to another, each of them a registry or Glance: ids, metadata and bytes.
+            Copy images from one image service to another, each of them a registry or Glance: ids, metadata, bytes and members.
 
             Every byte is compared with the source's hash, and the target's hash with the source's. Images that are there
             are passed over, but for metadata that is not the same; so it can be run again, and goes on after a failure.
-            Members are not copied. Nothing is changed on the source or removed from the target.
+            Nothing is changed on the source or removed from the target.
+
+            Members are the projects of the same ids, as far as the source shows them and the target lets them be added; they
+            are pending there: whether a project has accepted or rejected an image only that project itself can say.
               registry replicate --from http://glance:9292 --to http://127.0.0.1:9292 --dry-run
 
             Exit code 0: the target has everything, 2: it has not (and the output says why), 1: it could not be done.

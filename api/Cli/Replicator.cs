@@ -51,6 +51,8 @@ internal sealed class Replicator(
     private const string PatchType = "application/openstack-images-v2.1-json-patch";
     private const int UploadsMax = 3;
 
+    private readonly ReplicaMembers _members = new(from, to);
+
     /// <summary>Replicates images, one after the other.</summary>
     /// <param name="named">Ids or names; none for all that the source shows.</param>
     /// <param name="cancellationToken">Cancels.</param>
@@ -77,9 +79,10 @@ internal sealed class Replicator(
         try
         {
             var target = await FindAsync(to, source.Id, cancellationToken);
-            return target?.Status is "active" or "deactivated"
+            var line = target?.Status is "active" or "deactivated"
                 ? await ChangeAsync(source, target, cancellationToken)
                 : await CopyAsync(source, target, cancellationToken);
+            return await ShareAsync(source, target, line, cancellationToken);
         }
         catch (Exception e) when (Reason(e) is { } reason && !cancellationToken.IsCancellationRequested)
         {
@@ -141,6 +144,31 @@ internal sealed class Replicator(
         }
 
         return line;
+    }
+
+    // Who is to be a member is told once the image says all that it should: only one that is shared has members.
+    private async Task<ReplicaLine> ShareAsync(
+        ReplicaImage source, ReplicaImage? target, ReplicaLine line, CancellationToken cancellationToken)
+    {
+        try
+        {
+            target = isRehearsal ? target : await FindAsync(to, source.Id, cancellationToken);
+            var missing = target?.IsShared == true
+                ? await _members.MissingAsync(source, target, cancellationToken)
+                : [];
+            foreach (var member in isRehearsal ? [] : missing)
+            {
+                await _members.AddAsync(source.Id, member, cancellationToken);
+            }
+
+            return missing.Count == 0 || line.Outcome == Replicated.Copied
+                ? line
+                : line with { Outcome = Replicated.Changed, Differences = [.. line.Differences, "members"] };
+        }
+        catch (Exception e) when (Reason(e) is { } reason && !cancellationToken.IsCancellationRequested)
+        {
+            return line with { Outcome = Replicated.Left, Reason = $"its members: {reason}" };
+        }
     }
 
     // A download that breaks off is taken up where it broke; of an upload there is only all or nothing.

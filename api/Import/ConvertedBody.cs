@@ -21,20 +21,20 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly DiskImage _disk;
+    private readonly DiskReadOptions _reads;
     private readonly IAsyncDisposable _owner;
     private readonly QcowLayout? _layout;
     private readonly long _size;
-    private readonly DiskReadOptions _read;
     private readonly Action<long> _progress;
     private readonly Stream _bytes;
     private Task? _producing;
     private long _produced;
 
     private ConvertedBody(
-        DiskImage disk, IAsyncDisposable owner, QcowLayout? layout, long size, DiskReadOptions read,
+        DiskImage disk, DiskReadOptions reads, IAsyncDisposable owner, QcowLayout? layout, long size,
         Action<long> progress)
     {
-        (_disk, _owner, _layout, _size, _read, _progress) = (disk, owner, layout, size, read, progress);
+        (_disk, _reads, _owner, _layout, _size, _progress) = (disk, reads, owner, layout, size, progress);
         _bytes = _pipe.Reader.AsStream();
     }
 
@@ -53,45 +53,45 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
         ReadShares.Reading<StoredDisk> reading, string format, long? size, Action<long> progress,
         CancellationToken cancellationToken)
     {
+        long bytes;
         try
         {
-            return await OpenAsync(
-                reading.Open.Disk, reading, format, reading.Open.SizeFor(size), reading.Share.Options, progress,
-                cancellationToken);
+            bytes = reading.Open.SizeFor(size);
         }
         catch
         {
             await reading.DisposeAsync();
             throw;
         }
+
+        return await OpenAsync(
+            reading.Open.Disk, reading.Share.Options, reading, format, bytes, progress, cancellationToken);
     }
 
     /// <summary>Plans a conversion.</summary>
     /// <param name="disk">The disk.</param>
-    /// <param name="owner">What it belongs to, which the body disposes.</param>
+    /// <param name="reads">How it is read.</param>
+    /// <param name="owner">What it belongs to; the body disposes it, and so does this where it fails.</param>
     /// <param name="format">qcow2 or raw.</param>
     /// <param name="bytes">Bytes of the new disk, at least the disk's.</param>
-    /// <param name="read">How the disk is read.</param>
     /// <param name="progress">Hears how many bytes of the new file are done.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it.</exception>
+    /// <exception cref="RegistryException">ImageRejected: the disk is too large for it, or its tables are not
+    /// sound.</exception>
     public static async Task<ConvertedBody> OpenAsync(
-        DiskImage disk, IAsyncDisposable owner, string format, long bytes, DiskReadOptions read, Action<long> progress,
+        DiskImage disk, DiskReadOptions reads, IAsyncDisposable owner, string format, long bytes, Action<long> progress,
         CancellationToken cancellationToken)
     {
-        if (format == "raw")
+        try
         {
-            return new ConvertedBody(disk, owner, layout: null, bytes, read, progress);
+            var layout = format == "raw" ? null : await LayoutAsync(disk, bytes, cancellationToken);
+            return new ConvertedBody(disk, reads, owner, layout, bytes, progress);
         }
-
-        if (bytes > QcowSizeMax)
+        catch
         {
-            throw new RegistryException(
-                ErrorCode.ImageRejected, $"A disk of more than {QcowSizeMax} bytes is not converted.", "size_too_large");
+            await owner.DisposeAsync();
+            throw;
         }
-
-        var layout = await QcowLayout.ForAsync(disk, bytes, QcowShape.Default, cancellationToken);
-        return new ConvertedBody(disk, owner, layout, bytes, read, progress);
     }
 
     /// <inheritdoc/>
@@ -117,6 +117,24 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
         await _owner.DisposeAsync();
     }
 
+    private static async Task<QcowLayout> LayoutAsync(DiskImage disk, long bytes, CancellationToken cancellationToken)
+    {
+        if (bytes > QcowSizeMax)
+        {
+            throw new RegistryException(
+                ErrorCode.ImageRejected, $"A disk of more than {QcowSizeMax} bytes is not converted.", "size_too_large");
+        }
+
+        try
+        {
+            return await QcowLayout.ForAsync(disk, bytes, QcowShape.Default, cancellationToken);
+        }
+        catch (ImageFormatException e)
+        {
+            throw StoredDisk.Refusal(e);
+        }
+    }
+
     // What fails here fails the reader.
     private async Task ProduceAsync(CancellationToken cancellationToken)
     {
@@ -125,14 +143,14 @@ internal sealed class ConvertedBody : IUploadBody, IAsyncDisposable
             var length = Length!.Value;
             await (_layout is null
                 ? DiskBody.WriteRawAsync(
-                    _disk, length, 0, length, _read, EmitAsync, cancellationToken)
+                    _disk, length, 0, length, _reads, EmitAsync, cancellationToken)
                 : DiskBody.WriteQcowAsync(
-                    _disk, _layout, 0, length, _read, EmitAsync, cancellationToken));
+                    _disk, _layout, 0, length, _reads, EmitAsync, cancellationToken));
             await _pipe.Writer.CompleteAsync();
         }
         catch (Exception e)
         {
-            await _pipe.Writer.CompleteAsync(e);
+            await _pipe.Writer.CompleteAsync(e is ImageFormatException unsound ? StoredDisk.Refusal(unsound) : e);
         }
     }
 

@@ -9,6 +9,7 @@ using Registry.Api.Outbound;
 using Registry.Api.Ova;
 using Registry.Api.Provisioning;
 using Registry.Api.Stores;
+using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 using Registry.Engine.Inspect;
 using Registry.Storage.Blobs;
@@ -68,6 +69,10 @@ internal sealed class ImportSteps(
 
     private bool Unpacks(Image image) => _options.Decompress && image.ContainerFormat == "bare";
 
+    private bool Converts(Image image, string container) =>
+        _options.ConvertTo.Length > 0 && _options.ConvertTo != image.DiskFormat && container == "bare"
+            && image.DiskFormat is "raw" or "qcow2" or "vmdk" or "vhd" or "vhdx" or "vdi";
+
     private async Task<StagedBlob> FetchAsync(
         JobRun run, ImportOrder order, Image image, CancellationToken cancellationToken)
     {
@@ -86,12 +91,36 @@ internal sealed class ImportSteps(
             throw new RegistryException(ErrorCode.Conflict, "The staged bytes are gone.", "nothing_staged");
         }
 
+        var source = DownloadSource.OfUrl(outbound, outbound.Urls.Read(order.Uri));
+        if (await ConvertAsync(run, order, source, image, cancellationToken) is { } converted)
+        {
+            return converted;
+        }
+
         long? total = null;
         using var download = await WebDownload.OpenAsync(
-            DownloadSource.OfUrl(outbound, outbound.Urls.Read(order.Uri)), options.Value.Outbound, clock,
+            source, options.Value.Outbound, clock,
             bytes => run.Progress = new JobProgress("downloading", bytes, total), cancellationToken);
         total = download.Length;
         return await StageAsync(order, image, download, cancellationToken);
+    }
+
+    // Fetching and converting in one, where the disk can be read where it is.
+    private async Task<StagedBlob?> ConvertAsync(
+        JobRun run, ImportOrder order, DownloadSource source, Image image, CancellationToken cancellationToken)
+    {
+        if (!Converts(image, image.ContainerFormat!))
+        {
+            return null;
+        }
+
+        var disk = await WebDisk.OpenAsync(
+            source, image.DiskFormat!, options.Value.Limits.ImageSizeCapBytes, Unpacks(image), options.Value.Outbound, clock,
+            cancellationToken);
+        return disk is null
+            ? null
+            : await ConvertAsync(
+                run, image, disk, WebDisk.Reads, disk, stores.Get(order.Stores[0]), cancellationToken);
     }
 
     private async Task<StagedBlob> FetchAsync(
@@ -196,30 +225,42 @@ internal sealed class ImportSteps(
     private async Task<StagedBlob> ConvertAsync(
         JobRun run, Image image, StagedBlob staged, CancellationToken cancellationToken)
     {
-        var target = _options.ConvertTo;
         var container = FormatsOf(image, staged).Container;
-        if (target.Length == 0 || target == image.DiskFormat || container != "bare"
-            || staged.Form == StagedForm.Converted || staged.DataLength == 0
-            || image.DiskFormat is not ("raw" or "qcow2" or "vmdk" or "vhd" or "vhdx" or "vdi"))
+        if (!Converts(image, container) || staged.Form == StagedForm.Converted || staged.DataLength == 0)
         {
             return staged;
         }
 
         // Only what is what it was declared to be, and safe, is read as a disk.
         var inspection = StagedForm.ReadInspection(staged);
-        BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat, container, inspection).Refusal);
+        BlobIntake.RequireAccepted(UploadVerdict.Judge(image.DiskFormat!, container, inspection).Refusal);
         var format = image.DiskFormat == "raw" ? DiskFormat.Raw : inspection.Format;
         var reading = await shares.OpenAsync(
             async () => await StoredDisk.OpenAsync(
                 await OpenAsync(staged, cancellationToken), image, format, metrics, cancellationToken),
             cancellationToken);
+        return await ConvertAsync(
+            run, image, reading.Open.Disk, reading.Share.Options, reading, stores.Get(staged.StoreId), cancellationToken);
+    }
+
+    private async Task<StagedBlob> ConvertAsync(
+        JobRun run,
+        Image image,
+        DiskImage disk,
+        DiskReadOptions reads,
+        IAsyncDisposable owner,
+        IBlobStore store,
+        CancellationToken cancellationToken)
+    {
+        var target = _options.ConvertTo;
         long? total = null;
         await using var body = await ConvertedBody.OpenAsync(
-            reading, target, size: null, bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
+            disk, reads, owner, target, disk.VirtualSize,
+            bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
         total = body.Length;
         return await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.Converted), body,
-            IntakeJudge.For(target, "bare"), cancellationToken);
+            new StagingTarget(image.Id, IsJob: true, store, StagedForm.Converted), body, IntakeJudge.For(target, "bare"),
+            cancellationToken);
     }
 
     private ValueTask<StoredBlob> OpenAsync(StagedBlob staged, CancellationToken cancellationToken) =>

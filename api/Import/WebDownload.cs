@@ -6,21 +6,8 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.Import;
 
-/// <summary>What is downloaded.</summary>
-/// <param name="Ask">Asks for it, or for a part of it, on a condition.</param>
-/// <param name="IsImmutable">Whether its address never names other bytes.</param>
-internal sealed record DownloadSource(
-    Func<RangeHeaderValue?, RangeConditionHeaderValue?, CancellationToken, Task<HttpResponseMessage>> Ask, bool IsImmutable)
-{
-    /// <summary>What a URL names that a user gave.</summary>
-    /// <param name="client">Fetches.</param>
-    /// <param name="url">From <see cref="UrlPolicy.Read"/>.</param>
-    public static DownloadSource OfUrl(OutboundClient client, Uri url) =>
-        new((range, condition, cancellationToken) => client.GetAsync(url, range, condition, cancellationToken), false);
-}
-
-/// <summary>What a URL answers, as a body. A download that breaks off is taken up where it broke, when the server can say
-/// that the whole is still the same.</summary>
+/// <summary>What a URL answers, or a part of it, as a body. A download that breaks off is taken up where it broke, when the
+/// server can say that the whole is still the same.</summary>
 internal sealed class WebDownload : IUploadBody, IDisposable
 {
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(8);
@@ -31,7 +18,8 @@ internal sealed class WebDownload : IUploadBody, IDisposable
     private readonly Action<long> _progress;
     private readonly long _started;
     private readonly RangeConditionHeaderValue? _validator;
-    private HttpResponseMessage _response;
+    private readonly long? _partEnd;
+    private HttpResponseMessage? _response;
     private Stream _stream;
     private long _offset;
     private int _resumes;
@@ -51,8 +39,36 @@ internal sealed class WebDownload : IUploadBody, IDisposable
         Length = response.Content.Headers.ContentLength;
     }
 
-    /// <inheritdoc/>
+    private WebDownload(
+        DownloadSource source, OutboundSection options, TimeProvider clock, WebVersion version, long start, long end)
+    {
+        (_source, _options, _clock, _progress) = (source, options, clock, static _ => { });
+        (Length, _validator, _started) = (version.Length, version.Validator, version.Since);
+        (_stream, _offset, _partEnd) = (Stream.Null, start, end);
+    }
+
+    /// <summary>Bytes of the whole, where the server says it.</summary>
     public long? Length { get; }
+
+    /// <summary>Describes a part of what a URL names; it is asked for when it is read.</summary>
+    /// <param name="source">What.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="clock">The clock.</param>
+    /// <param name="version">What the whole must still be.</param>
+    /// <param name="start">First byte.</param>
+    /// <param name="end">Byte behind the last one.</param>
+    /// <param name="response">What the server has answered when it was asked for this part; null when it was not.</param>
+    /// <param name="stream">The body of that.</param>
+    public static WebDownload Part(
+        DownloadSource source,
+        OutboundSection options,
+        TimeProvider clock,
+        WebVersion version,
+        long start,
+        long end,
+        HttpResponseMessage? response = null,
+        Stream? stream = null) =>
+        new(source, options, clock, version, start, end) { _response = response, _stream = stream ?? Stream.Null };
 
     /// <summary>Starts a download.</summary>
     /// <param name="source">What.</param>
@@ -69,15 +85,37 @@ internal sealed class WebDownload : IUploadBody, IDisposable
         Action<long> progress,
         CancellationToken cancellationToken)
     {
+        var response = await AskAsync(
+            source, options, clock, range: null, status => status == HttpStatusCode.OK, cancellationToken);
+        var stream = await response.Content.ReadAsStreamAsync(cancellationToken);
+        return new WebDownload(source, options, clock, response, stream, progress);
+    }
+
+    /// <summary>Asks until there is an answer that is wanted.</summary>
+    /// <param name="source">What for.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="clock">The clock.</param>
+    /// <param name="range">The part; null for all.</param>
+    /// <param name="isWanted">Which answers are.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">BadRequest: the address is not allowed, cannot be reached, or has nothing to
+    /// give.</exception>
+    internal static async Task<HttpResponseMessage> AskAsync(
+        DownloadSource source,
+        OutboundSection options,
+        TimeProvider clock,
+        RangeHeaderValue? range,
+        Func<HttpStatusCode, bool> isWanted,
+        CancellationToken cancellationToken)
+    {
         for (var attempt = 0; ; attempt++)
         {
             try
             {
-                var response = await source.Ask(null, null, cancellationToken);
-                if (response.StatusCode == HttpStatusCode.OK)
+                var response = await source.Ask(range, null, cancellationToken);
+                if (isWanted(response.StatusCode))
                 {
-                    var stream = await response.Content.ReadAsStreamAsync(cancellationToken);
-                    return new WebDownload(source, options, clock, response, stream, progress);
+                    return response;
                 }
 
                 using (response)
@@ -113,8 +151,13 @@ internal sealed class WebDownload : IUploadBody, IDisposable
 
             try
             {
+                if (_response is null)
+                {
+                    await GoOnAsync(cause: null, cancellationToken);
+                }
+
                 var read = await ReadAsync(buffer[filled..], cancellationToken);
-                if (read == 0 && _offset < Length)
+                if (read == 0 && _offset < (_partEnd ?? Length))
                 {
                     throw new HttpIOException(HttpRequestError.ResponseEnded);
                 }
@@ -143,8 +186,16 @@ internal sealed class WebDownload : IUploadBody, IDisposable
     public void Dispose()
     {
         _stream.Dispose();
-        _response.Dispose();
+        _response?.Dispose();
     }
+
+    /// <summary>What says that the bytes are still the same: only a strong one does.</summary>
+    internal static RangeConditionHeaderValue? Validator(HttpResponseMessage response) => response switch
+    {
+        { Headers.ETag: { IsWeak: false } tag } => new RangeConditionHeaderValue(tag),
+        { Content.Headers.LastModified: { } date } => new RangeConditionHeaderValue(date),
+        _ => null,
+    };
 
     // A read fills what the minimum speed asks for in the time of the patience, or the whole buffer if that is less.
     private async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken)
@@ -196,16 +247,7 @@ internal sealed class WebDownload : IUploadBody, IDisposable
             await PauseAsync(_clock, _resumes - 1, cancellationToken);
             try
             {
-                Dispose();
-                _response = await _source.Ask(new RangeHeaderValue(_offset, null), _validator, cancellationToken);
-                if (MayPass(_response.StatusCode))
-                {
-                    continue;
-                }
-
-                RequireRest(cause);
-
-                _stream = await _response.Content.ReadAsStreamAsync(cancellationToken);
+                await GoOnAsync(cause, cancellationToken);
                 return;
             }
             catch (Exception e) when (e is HttpRequestException or TimeoutException or IOException)
@@ -215,32 +257,39 @@ internal sealed class WebDownload : IUploadBody, IDisposable
         }
     }
 
-    private void RequireRest(Exception cause)
+    private async ValueTask GoOnAsync(Exception? cause, CancellationToken cancellationToken)
     {
-        var isSame = _source.IsImmutable || (_validator is not null && Equals(Validator(_response), _validator));
+        Dispose();
+        var response = await _source.Ask(new RangeHeaderValue(_offset, _partEnd - 1), _validator, cancellationToken);
+        _response = response;
+        if (MayPass(response.StatusCode))
+        {
+            throw new HttpRequestException($"The server answers {(int)response.StatusCode}.");
+        }
+
+        RequireRest(response, cause);
+        _stream = await response.Content.ReadAsStreamAsync(cancellationToken);
+    }
+
+    private void RequireRest(HttpResponseMessage response, Exception? cause)
+    {
+        var isSame = _source.IsImmutable || (_validator is not null && Equals(Validator(response), _validator));
         if (!isSame && _validator is not null)
         {
             throw Failed("what the address names has changed meanwhile", "download_changed", cause);
         }
 
-        var start = _response.StatusCode == HttpStatusCode.PartialContent
-            ? _response.Content.Headers.ContentRange?.From
-            : _response.StatusCode == HttpStatusCode.OK ? 0 : null;
+        var start = response.StatusCode == HttpStatusCode.PartialContent
+            ? response.Content.Headers.ContentRange?.From
+            : response.StatusCode == HttpStatusCode.OK ? 0 : null;
         if (start != _offset || !isSame)
         {
             throw Failed("it broke off, and the server gives no means to take it up again", "download_broke_off", cause);
         }
     }
 
-    // Only a strong one says that the bytes are the same.
-    private static RangeConditionHeaderValue? Validator(HttpResponseMessage response) => response switch
-    {
-        { Headers.ETag: { IsWeak: false } tag } => new RangeConditionHeaderValue(tag),
-        { Content.Headers.LastModified: { } date } => new RangeConditionHeaderValue(date),
-        _ => null,
-    };
-
-    private static bool MayPass(HttpStatusCode status) => status is HttpStatusCode.RequestTimeout
+    /// <summary>Whether an answer is one that may be another the next time.</summary>
+    internal static bool MayPass(HttpStatusCode status) => status is HttpStatusCode.RequestTimeout
         or HttpStatusCode.TooManyRequests or HttpStatusCode.InternalServerError or HttpStatusCode.BadGateway
         or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout;
 

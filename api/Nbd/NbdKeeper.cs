@@ -51,7 +51,7 @@ internal sealed partial class NbdKeeper(
                 made = (await images.CreateAsync(caller, Draft(name, format), stopping)).Id;
                 var disk = new NbdMergedDisk(export);
                 await using var body = await ConvertedBody.OpenAsync(
-                    disk, disk, format, disk.VirtualSize, DiskReadOptions.Default, static _ => { }, stopping);
+                    disk, DiskReadOptions.Default, disk, format, disk.VirtualSize, static _ => { }, stopping);
                 await uploads.TakeAsync(made, storeId: null, body, stopping);
                 Log.Kept(logger, export.Disk.ImageId, made);
             }

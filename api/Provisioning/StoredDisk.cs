@@ -105,10 +105,13 @@ internal sealed class StoredDisk : IAsyncDisposable
         }
         catch (ImageFormatException e)
         {
-            throw new RegistryException(
-                ErrorCode.ImageRejected, $"Image failed safety checks: {e.Message}", FormatErrors.Code(e.Error));
+            throw Refusal(e);
         }
     }
+
+    /// <summary>The refusal of content that is not a sound disk image.</summary>
+    public static RegistryException Refusal(ImageFormatException cause) => new(
+        ErrorCode.ImageRejected, $"Image failed safety checks: {cause.Message}", FormatErrors.Code(cause.Error), cause);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -1,3 +1,4 @@
+using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
 
 namespace Registry.Engine.Inspect;
@@ -41,6 +42,26 @@ public sealed class FormatInspector
     /// yet.</summary>
     public DiskFormat? EarlyContainer { get; private set; }
 
+    /// <summary>Inspects bytes that can be read anywhere: only what the verdict depends on is read.</summary>
+    /// <param name="source">The bytes; stays the caller's.</param>
+    /// <param name="cancellationToken">Cancels the reading.</param>
+    /// <returns>What it would be, had all of them been fed.</returns>
+    public static async ValueTask<Inspection> InspectAsync(IByteSource source, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        var inspector = new FormatInspector();
+        var buffer = new byte[FirstHeadBytes];
+        while (true)
+        {
+            inspector.SkipIn(source.Length);
+            var read = await source.ReadAsync(inspector.Length, buffer, cancellationToken).ConfigureAwait(false);
+            if (read == 0)
+                return inspector.Finish();
+
+            inspector.Feed(buffer.AsSpan(0, read));
+        }
+    }
+
     /// <summary>Takes the next bytes of the stream.</summary>
     /// <param name="chunk">Any number of bytes.</param>
     /// <exception cref="InvalidOperationException">The stream is finished.</exception>
@@ -68,6 +89,18 @@ public sealed class FormatInspector
         Tail = _tail.Bytes,
         Length = Length,
     });
+
+    /// <summary>Passes over what is not kept of a stream of known length.</summary>
+    private void SkipIn(long length)
+    {
+        if (!_headIsWhole)
+            return;
+
+        var next = length - StreamTail.Size;
+        if (_regionFilled < _region.Length)
+            next = Math.Min(next, _regionOffset + _regionFilled);
+        Length = Math.Max(Length, next);
+    }
 
     private int FillHead(ReadOnlySpan<byte> bytes)
     {

@@ -32,6 +32,25 @@ internal static class BenchImages
         Missing(Path.Combine(directory, $"chain-{ChainLevels}.qcow2"), _ => WriteChain(directory));
     }
 
+    /// <summary>Names of the VMDKs that <see cref="MakeVmdks"/> makes.</summary>
+    public static IReadOnlyList<string> Vmdks { get; } = ["tree-monolithicSparse.vmdk", "tree-streamOptimized.vmdk"];
+
+    /// <summary>Makes what is missing of the sparse disk as VMDKs.</summary>
+    /// <inheritdoc cref="Make"/>
+    public static void MakeVmdks(string directory, string? tree)
+    {
+        Directory.CreateDirectory(directory);
+        var raw = Path.Combine(directory, "tree.raw");
+        Missing(raw, path => WriteTree(path, tree));
+        foreach (var name in Vmdks)
+        {
+            var subformat = Path.GetFileNameWithoutExtension(name)["tree-".Length..];
+            Missing(
+                Path.Combine(directory, name),
+                path => Run("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", $"subformat={subformat}", raw, path));
+        }
+    }
+
     /// <summary>Makes a disk of that many GiB, 2 GiB of which hold content here and there.</summary>
     public static void MakeSparse(string directory, int gibibytes)
     {

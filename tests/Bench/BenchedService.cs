@@ -38,23 +38,39 @@ internal sealed class BenchedService : IAsyncDisposable
     /// <summary>The registry, as it is set up for production but for the store.</summary>
     public static async Task<BenchedService> RegistryAsync(PostgresServer postgres, KeystoneServer keystone)
     {
+        var settings = new Dictionary<string, string>(keystone.RegistrySettings());
+        await KeepInAsync(postgres, settings);
+        var files = new TempDirectory();
+        var registry = await RegistryProcess.StartAsync(files.Path, CancellationToken.None, settings);
+        return new BenchedService(
+            registry.Url, postgres.ConnectionString("registry"), registry.Id, registry, files);
+    }
+
+    /// <summary>Has a registry keep metadata in a new database of a PostgreSQL server.</summary>
+    public static async Task KeepInAsync(PostgresServer postgres, Dictionary<string, string> settings)
+    {
         await postgres.CreateDatabaseAsync("registry");
-        var connection = postgres.ConnectionString("registry");
-        var settings = new Dictionary<string, string>(keystone.RegistrySettings())
-        {
-            ["Registry__Database__Kind"] = "postgres",
-            ["Registry__Database__ConnectionString"] = connection,
-        };
+        settings["Registry__Database__Kind"] = "postgres";
+        settings["Registry__Database__ConnectionString"] = postgres.ConnectionString("registry");
         var upgrade = await ExternalTool.At(RegistryProcess.Executable).RunAsync(
             ["db", "upgrade"], CancellationToken.None, settings.ToDictionary(s => s.Key, string? (s) => s.Value));
         if (upgrade.ExitCode != 0)
         {
             throw new InvalidOperationException(upgrade.Error);
         }
+    }
 
-        var files = new TempDirectory();
-        var registry = await RegistryProcess.StartAsync(files.Path, CancellationToken.None, settings);
-        return new BenchedService(registry.Url, connection, registry.Id, registry, files);
+    /// <summary>Has a registry keep bytes in a new bucket of an S3 server.</summary>
+    public static void KeepIn(CephS3 server, Dictionary<string, string> settings)
+    {
+        settings.Remove("Registry__Stores__0__Path");
+        settings["Registry__Stores__0__Id"] = "s3";
+        settings["Registry__Stores__0__Kind"] = "s3";
+        settings["Registry__Stores__0__Endpoint"] = server.Endpoint.ToString();
+        settings["Registry__Stores__0__Bucket"] = server.NewBucket();
+        settings["Registry__Stores__0__AccessKey"] = CephS3.AccessKey;
+        settings["Registry__Stores__0__SecretKey"] = CephS3.SecretKey;
+        settings["Registry__Stores__0__CreateBucket"] = "true";
     }
 
     /// <summary>Runs statements in its database.</summary>

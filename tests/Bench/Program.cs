@@ -9,6 +9,7 @@ return args switch
     ["list", .. var rest] => await ListBench.RunAsync(rest),
     ["s3", .. var rest] => await S3Bench.RunAsync(rest),
     ["cache", .. var rest] => await CacheBench.RunAsync(rest),
+    ["import", .. var rest] => await ImportBench.RunAsync(rest),
     ["glance", .. var rest] => await GlanceBench.RunAsync(rest),
     _ => Usage(),
 };
@@ -23,6 +24,7 @@ static int Usage()
                Registry.Bench list [--images N] [--requests N] [--query TEXT]
                Registry.Bench s3 [--gib N] [--rounds N] [--at-once N] [--writers]
                Registry.Bench cache [--readers N] [--mib N] [--without READERS]
+               Registry.Bench import [--dir DIR] [--tree FILES] [--rounds N] [--production]
                Registry.Bench glance [--seconds N] [--rounds N] [--images N] [--mib N]
         """);
     return 2;

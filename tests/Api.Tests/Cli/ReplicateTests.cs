@@ -73,6 +73,41 @@ public sealed class ReplicateTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Members_are_copied_and_wait_for_their_answer()
+    {
+        var id = await _from.UploadAsync(Bytes(1000), name: "one");
+        await ShareAsync(_from, id, "first");
+        using var accepted = await _from.SendAsync(
+            HttpMethod.Put, $"/v2/images/{id}/members/first", """{"status":"accepted"}""");
+        Assert.Equal(200, (int)accepted.StatusCode);
+        await RunAsync(0, id);
+        Assert.Equal([("first", "pending")], await MembersAsync(_to, id));
+
+        await ShareAsync(_from, id, "second");
+        await ShareAsync(_to, id, "third");
+        Assert.Equal(["members"], Differences(await RunAsync(2, id, "--dry-run")));
+        Assert.Equal([("first", "pending"), ("third", "pending")], await MembersAsync(_to, id));
+        Assert.Equal([(id, "changed")], Outcomes(await RunAsync(0, id)));
+        Assert.Equal(
+            [("first", "pending"), ("second", "pending"), ("third", "pending")], await MembersAsync(_to, id));
+        Assert.Equal([(id, "same")], Outcomes(await RunAsync(0, id)));
+    }
+
+    [Fact]
+    public async Task A_member_that_the_target_refuses_is_told()
+    {
+        var id = await _from.UploadAsync(Bytes(1000), name: "one");
+        await ShareAsync(_from, id, "first");
+        await using var full = new RegistryApp { Settings = { ["Registry:Limits:Members"] = "0" } };
+        await full.InitializeAsync();
+        var result = await RegistryCommandLine.RunAsync(
+            "replicate", "--from", _from.Url.ToString(), "--to", full.Url.ToString(), "--output=json", id);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("its members: ", result.Output, StringComparison.Ordinal);
+        Assert.Equal("active", (await full.ShowAsync(id)).GetProperty("status").GetString());
+    }
+
+    [Fact]
     public async Task What_is_cut_off_is_taken_up_and_verified()
     {
         var id = await _from.UploadAsync(Bytes(5 << 20), name: "one");
@@ -139,6 +174,19 @@ public sealed class ReplicateTests : IAsyncLifetime
         Assert.Equal(1, nobody.ExitCode);
         Assert.Single(nobody.Error.TrimEnd().Split('\n'));
     }
+
+    private static async Task ShareAsync(RegistryApp app, string id, string member)
+    {
+        using var added = await app.SendAsync(
+            HttpMethod.Post, $"/v2/images/{id}/members", $$"""{"member":"{{member}}"}""");
+        Assert.Equal(200, (int)added.StatusCode);
+    }
+
+    private static async Task<IEnumerable<(string?, string?)>> MembersAsync(RegistryApp app, string id) =>
+        JsonDocument.Parse(await app.Http.GetByteArrayAsync($"/v2/images/{id}/members", RegistryApp.Stop)).RootElement
+            .GetProperty("members").EnumerateArray()
+            .Select(member => (member.GetProperty("member_id").GetString(), member.GetProperty("status").GetString()))
+            .OrderBy(member => member.Item1, StringComparer.Ordinal);
 
     private static byte[] Bytes(int length)
     {

@@ -18,6 +18,8 @@ public sealed class RealGlanceTests : IAsyncLifetime
     private RegistryApp? _app;
     private string _token = "";
 
+    private string Other => _keystone!.ProjectIds["demo2"];
+
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     public async ValueTask InitializeAsync()
@@ -100,6 +102,9 @@ public sealed class RealGlanceTests : IAsyncLifetime
         var image = await SendAsync(HttpMethod.Get, new Uri(to, $"v2/images/{id}"));
         Assert.Equal(("active", "virtio", "x"), (Text(image, "status"), Text(image, "hw_disk_bus"), Text(image, "note")));
         Assert.Equal(_content, await _http.GetByteArrayAsync(new Uri(to, $"v2/images/{id}/file"), Stop));
+        var members = await SendAsync(HttpMethod.Get, new Uri(to, $"v2/images/{id}/members"));
+        var member = Assert.Single(members.GetProperty("members").EnumerateArray());
+        Assert.Equal((Other, "pending"), (Text(member, "member_id"), Text(member, "status")));
     }
 
     private async Task<string> MakeAsync(Uri service, string name)
@@ -113,6 +118,8 @@ public sealed class RealGlanceTests : IAsyncLifetime
         body.Headers.ContentType = new("application/octet-stream");
         using var put = await _http.PutAsync(new Uri(service, $"v2/images/{Text(made, "id")}/file"), body, Stop);
         Assert.Equal(204, (int)put.StatusCode);
+        await SendAsync(
+            HttpMethod.Post, new Uri(service, $"v2/images/{Text(made, "id")}/members"), $$"""{"member":"{{Other}}"}""");
         return Text(made, "id");
     }
 

@@ -41,18 +41,21 @@ public sealed class WebSource : IAsyncDisposable
     /// <param name="content">The bytes.</param>
     /// <param name="tag">Their entity tag; null for none.</param>
     /// <param name="breakAfter">Closes the connection after so many bytes of an answer; null for never.</param>
-    public void Serve(byte[] content, string? tag = "\"one\"", int? breakAfter = null) => Answer = async (head, stream) =>
-    {
-        var from = Header(head, "Range") is { } range ? int.Parse(range["bytes=".Length..].TrimEnd('-')) : 0;
-        var isPart = Header(head, "Range") is not null && (tag is null || Header(head, "If-Range") == tag);
-        from = isPart ? from : 0;
-        var lines = new StringBuilder(isPart ? "HTTP/1.1 206 Partial Content\r\n" : "HTTP/1.1 200 OK\r\n");
-        lines.Append($"Content-Length: {content.Length - from}\r\n");
-        lines.Append(tag is null ? "" : $"ETag: {tag}\r\n");
-        lines.Append(isPart ? $"Content-Range: bytes {from}-{content.Length - 1}/{content.Length}\r\n" : "");
-        await stream.WriteAsync(Encoding.ASCII.GetBytes(lines + "Connection: close\r\n\r\n"));
-        await stream.WriteAsync(content.AsMemory(from, Math.Min(content.Length - from, breakAfter ?? int.MaxValue)));
-    };
+    /// <param name="hasRanges">Whether it knows of parts.</param>
+    public void Serve(byte[] content, string? tag = "\"one\"", int? breakAfter = null, bool hasRanges = true) =>
+        Answer = async (head, stream) =>
+        {
+            var range = Header(head, "Range")?["bytes=".Length..].Split('-');
+            var isPart = hasRanges && range is not null && (Header(head, "If-Range") ?? tag) == tag;
+            var from = isPart ? int.Parse(range![0]) : 0;
+            var end = isPart && range![1].Length > 0 ? Math.Min(int.Parse(range[1]) + 1, content.Length) : content.Length;
+            var lines = new StringBuilder(isPart ? "HTTP/1.1 206 Partial Content\r\n" : "HTTP/1.1 200 OK\r\n");
+            lines.Append($"Content-Length: {end - from}\r\n");
+            lines.Append(tag is null ? "" : $"ETag: {tag}\r\n");
+            lines.Append(isPart ? $"Content-Range: bytes {from}-{end - 1}/{content.Length}\r\n" : "");
+            await stream.WriteAsync(Encoding.ASCII.GetBytes(lines + "Connection: close\r\n\r\n"));
+            await stream.WriteAsync(content.AsMemory(from, Math.Min(end - from, breakAfter ?? int.MaxValue)));
+        };
 
     /// <summary>Answers every request with a redirect.</summary>
     public void Redirect(int status, string location) => Answer = (_, stream) => stream.WriteAsync(Encoding.ASCII.GetBytes(

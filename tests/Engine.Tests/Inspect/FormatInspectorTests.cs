@@ -38,9 +38,11 @@ public sealed class FormatInspectorTests
 
     [Theory]
     [MemberData(nameof(SoundFiles))]
-    public void Sound_files_are_recognised_with_their_size(
+    public async Task Sound_files_are_recognised_with_their_size(
         string name, byte[] file, DiskFormat format, long virtualSize)
     {
+        var (inPlace, _) = await Inspecting.InPlaceAsync(file);
+        Assert.Equal(Inspecting.Summary(Inspecting.InPieces(file, 4096)), Inspecting.Summary(inPlace));
         foreach (var pieceBytes in new[] { 1, 7, 512, 65537, int.MaxValue })
         {
             var found = Inspecting.InPieces(file, Math.Min(pieceBytes, file.Length));

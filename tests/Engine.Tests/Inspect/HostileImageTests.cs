@@ -73,6 +73,21 @@ public sealed class HostileImageTests
             Assert.Equal(expected, Inspecting.Summary(Inspecting.InPieces(file, pieceBytes)));
     }
 
+    [Theory]
+    [MemberData(nameof(Names))]
+    public async Task Is_judged_the_same_where_it_lies(string name)
+    {
+        var file = Images[name].Bytes;
+        var tail = Math.Max(0, file.Length - 2048);
+        byte[] longer = [.. file.AsSpan(0, tail), .. new byte[2 << 20], .. file.AsSpan(tail)];
+        foreach (var bytes in new[] { file, longer })
+        {
+            var (found, read) = await Inspecting.InPlaceAsync(bytes);
+            Assert.Equal(Inspecting.Summary(Inspecting.InPieces(bytes, 4096)), Inspecting.Summary(found));
+            Assert.InRange(read, 0, 1_400_000); // the head, a region and the tail
+        }
+    }
+
     [Fact]
     public void Random_cuts_change_no_verdict()
     {

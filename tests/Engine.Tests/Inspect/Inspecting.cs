@@ -1,3 +1,4 @@
+using Registry.Engine.Bytes;
 using Registry.Engine.Disks;
 using Registry.Engine.Inspect;
 using Registry.Engine.Tests.Oracle;
@@ -30,6 +31,14 @@ internal static class Inspecting
         return inspector.Finish();
     }
 
+    /// <summary>Inspects bytes that are read where they lie.</summary>
+    /// <returns>What they are, and how many of them were read.</returns>
+    public static async Task<(Inspection Found, long Read)> InPlaceAsync(byte[] file)
+    {
+        await using var source = new CountedBytes(file);
+        return (await FormatInspector.InspectAsync(source, TestContext.Current.CancellationToken), source.Read);
+    }
+
     /// <summary>What distinguishes two inspections.</summary>
     public static string Summary(Inspection found) =>
         $"{found.Format} of [{string.Join(' ', found.Matches)}], {found.Length} bytes, disk {found.VirtualSize}: "
@@ -51,5 +60,25 @@ internal static class Inspecting
         {
             return new InspectionFailure(refusal.Error, refusal.Message);
         }
+    }
+
+    private sealed class CountedBytes(byte[] file) : IByteSource
+    {
+        public long Length => file.Length;
+
+        public long Read { get; private set; }
+
+        public ValueTask<int> ReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+        {
+            var count = (int)Math.Clamp(file.Length - offset, 0, buffer.Length);
+            file.AsMemory((int)offset, count).CopyTo(buffer);
+            Read += count;
+            return new(count);
+        }
+
+        public ValueTask<ByteRun> RunAsync(long offset, CancellationToken cancellationToken) =>
+            new(new ByteRun(Length - offset, IsHole: false));
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 }
