@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 using Microsoft.Extensions.Options;
 using Registry.Storage.Domain;
 
@@ -7,6 +8,9 @@ namespace Registry.Api;
 /// <summary>Reads request bodies within limits.</summary>
 public static class RequestBody
 {
+    // Twelve bytes each while a document is open, in an array that the pool keeps for every thread that ever had one.
+    private const int TokensMax = 32 << 10;
+
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
     /// <summary>Reads a JSON body.</summary>
@@ -71,11 +75,19 @@ public static class RequestBody
     private static void RequireWellFormedText(ReadOnlySpan<byte> json)
     {
         var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = Strict.MaxDepth });
+        var tokens = 0;
         try
         {
             while (reader.Read())
             {
-                if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName)
+                if (++tokens > TokensMax)
+                {
+                    throw new RegistryException(
+                        ErrorCode.TooLarge, $"The request body has more than {TokensMax} names and values.");
+                }
+
+                if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName
+                    && (reader.ValueIsEscaped || !Utf8.IsValid(reader.ValueSpan)))
                 {
                     reader.GetString();
                 }
