@@ -14,11 +14,11 @@ public sealed class ImageDownloads(
     IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, ChunkPool pool,
     RegistryMetrics metrics)
 {
-    // A copy holds a piece that is read, one that is sent and what the connection has of it, and no more than a few
-    // hundred copies have less than these.
+    // A copy holds a piece that is read, one that is sent and what the connection has of it. Some fifty copies get the longest:
+    // each piece costs a distant store a request.
     private const int PiecesPerShare = 4;
     private const int LeastPieceBytes = 64 << 10;
-    private const int TogetherBytes = 48 << 20;
+    private const int TogetherBytes = 104 << 20;
 
     private readonly ByteShares _shares = new(
         TogetherBytes,
