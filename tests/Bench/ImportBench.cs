@@ -136,7 +136,7 @@ internal static class ImportBench
             File.Delete(_copy);
             File.Delete(_result);
             var watch = Stopwatch.StartNew();
-            var copy = Child.Run("curl", ["--silent", "--fail", "--output", _copy, source.UrlOf(name)]);
+            var copy = Child.Run("curl", ["--silent", "--fail", "--output", _copy, source.UrlOf(name).ToString()]);
             var convert = Child.Run("qemu-img", ["convert", "-f", "vmdk", "-O", "qcow2", _copy, _result]);
             var id = await CreateAsync("qcow2");
             var upload = Child.Run(

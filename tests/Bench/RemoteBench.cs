@@ -3,6 +3,7 @@ using System.Globalization;
 using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 using Registry.Engine.Tests.Oracle;
+using Registry.Support;
 
 namespace Registry.Bench;
 
@@ -25,8 +26,8 @@ internal static class RemoteBench
             var length = RandomAccess.GetLength(stored);
             stored.Dispose();
             File.Delete(target);
-            await using var server = new RangeServer(path, Delay);
-            await using var source = new HttpBytes(server.Address, length);
+            await using var server = new FileServer(directory, Delay);
+            await using var source = new HttpBytes(server.UrlOf(name), length);
             var watch = Stopwatch.StartNew();
             await using var image = await DiskImages.OpenAsync(
                 source, DiskFormat.Qcow2, new DiskOpenOptions { Limits = Limits.Local }, default);

@@ -13,7 +13,7 @@ internal sealed class Invariants(Site site, Ledger ledger)
 {
     private const long MemoryKibMax = 300 * 1024;
     private const long MemoryKibPerUpload = 100 * 1024; // an upload to a bucket; DESIGN of issue 5
-    private const long MemoryKibPerReader = 384; // a piece, what the connection has of it, and a part of what the downloads share
+    private const long MemoryKibPerReader = 256; // a piece, and what the connection has of one
     private const int HandlesMax = 900; // a directory store keeps 256 open, and some runs have two
     private const int ThreadsMax = 200;
     private const int DisksPerCheck = 2;

@@ -2,6 +2,7 @@ using Registry.Engine.Bytes;
 using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 using Registry.Engine.Tests.Oracle;
+using Registry.Support;
 
 namespace Registry.Engine.Tests.Convert;
 
@@ -23,8 +24,8 @@ public sealed class RemoteTests
         QemuImg.Io(path, order.Select(c => $"write -q -P {1 + (c % 250)} {c * Cluster} {Cluster}"));
 
         var stored = new FileInfo(path).Length;
-        await using var server = new RangeServer(path, TimeSpan.FromMilliseconds(10));
-        await using var source = new HttpBytes(server.Address, stored);
+        await using var server = new FileServer(directory.Path, TimeSpan.FromMilliseconds(10));
+        await using var source = new HttpBytes(server.UrlOf("frag.qcow2"), stored);
         await using var image = await Disk.OpenQcow(source, Limits.Local);
         var options = new ConvertOptions { Read = DiskReadOptions.Remote, IsDurable = false };
         await Converter.ConvertAsync(image, directory.File("out"), DiskFormat.Raw, options, Disk.Stop);

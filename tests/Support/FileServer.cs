@@ -3,26 +3,30 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
-namespace Registry.Bench;
+namespace Registry.Support;
 
 /// <summary>A plain web server for the files of a directory: GET with one range, a strong entity tag, connections that stay
 /// open. It costs little beside what is measured.</summary>
-internal sealed class FileServer : IAsyncDisposable
+public sealed class FileServer : IAsyncDisposable
 {
     private const int BufferBytes = 1 << 20;
     private const int HeadBytesMax = 16 << 10;
 
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource _stop = new();
+    private readonly List<Task> _connections = [];
     private readonly string _directory;
+    private readonly TimeSpan _delay;
     private readonly Task _serving;
     private long _requests;
     private long _bytes;
 
     /// <summary>Starts to serve.</summary>
-    public FileServer(string directory)
+    /// <param name="directory">Where the files are.</param>
+    /// <param name="delay">What each answer takes longer.</param>
+    public FileServer(string directory, TimeSpan delay = default)
     {
-        _directory = directory;
+        (_directory, _delay) = (directory, delay);
         _listener.Start();
         _serving = ServeAsync();
     }
@@ -37,13 +41,15 @@ internal sealed class FileServer : IAsyncDisposable
     public long Bytes => Interlocked.Read(ref _bytes);
 
     /// <summary>The address of a file.</summary>
-    public string UrlOf(string name) => $"http://127.0.0.1:{Port}/{name}";
+    public Uri UrlOf(string name) => new($"http://127.0.0.1:{Port}/{name}");
 
+    /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync();
+        await _stop.CancelAsync().ConfigureAwait(false);
         _listener.Dispose();
         await _serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_connections).ConfigureAwait(false);
         _stop.Dispose();
     }
 
@@ -51,8 +57,9 @@ internal sealed class FileServer : IAsyncDisposable
     {
         while (true)
         {
-            var client = await _listener.AcceptSocketAsync(_stop.Token);
-            _ = Task.Run(() => ServeAsync(client));
+            var client = await _listener.AcceptSocketAsync(_stop.Token).ConfigureAwait(false);
+            _connections.RemoveAll(static connection => connection.IsCompletedSuccessfully);
+            _connections.Add(Task.Run(() => ServeAsync(client)));
         }
     }
 
@@ -63,9 +70,9 @@ internal sealed class FileServer : IAsyncDisposable
         try
         {
             var buffer = new byte[BufferBytes];
-            while (await ReadHeadAsync(client) is { } head)
+            while (await ReadHeadAsync(client).ConfigureAwait(false) is { } head)
             {
-                await AnswerAsync(client, head, buffer);
+                await AnswerAsync(client, head, buffer).ConfigureAwait(false);
             }
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException)
@@ -79,7 +86,7 @@ internal sealed class FileServer : IAsyncDisposable
         var bytes = new byte[HeadBytesMax];
         for (var filled = 0; filled < bytes.Length;)
         {
-            var read = await client.ReceiveAsync(bytes.AsMemory(filled), _stop.Token);
+            var read = await client.ReceiveAsync(bytes.AsMemory(filled), _stop.Token).ConfigureAwait(false);
             if (read == 0)
             {
                 return null;
@@ -98,6 +105,11 @@ internal sealed class FileServer : IAsyncDisposable
     private async Task AnswerAsync(Socket client, string head, byte[] buffer)
     {
         Interlocked.Increment(ref _requests);
+        if (_delay > TimeSpan.Zero)
+        {
+            await Task.Delay(_delay, _stop.Token).ConfigureAwait(false);
+        }
+
         using var file = File.OpenHandle(Path.Combine(_directory, Path.GetFileName(head.Split(' ')[1])));
         var total = RandomAccess.GetLength(file);
         var (first, end) = (0L, total);
@@ -114,11 +126,11 @@ internal sealed class FileServer : IAsyncDisposable
             (at >= 0
                 ? $"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{end - 1}/{total}\r\n"
                 : "HTTP/1.1 200 OK\r\n")
-            + $"ETag: \"{total}\"\r\nContent-Length: {end - first}\r\n\r\n"));
+            + $"ETag: \"{total}\"\r\nContent-Length: {end - first}\r\n\r\n")).ConfigureAwait(false);
         while (first < end)
         {
             var read = RandomAccess.Read(file, buffer.AsSpan(0, (int)Math.Min(buffer.Length, end - first)), first);
-            await SendAsync(client, buffer.AsMemory(0, read));
+            await SendAsync(client, buffer.AsMemory(0, read)).ConfigureAwait(false);
             Interlocked.Add(ref _bytes, read);
             first += read;
         }
@@ -128,7 +140,7 @@ internal sealed class FileServer : IAsyncDisposable
     {
         while (bytes.Length > 0)
         {
-            bytes = bytes[await client.SendAsync(bytes, _stop.Token)..];
+            bytes = bytes[await client.SendAsync(bytes, _stop.Token).ConfigureAwait(false)..];
         }
     }
 }
