@@ -33,9 +33,17 @@ internal abstract class FaultCheck
 /// <param name="IsProduction">Whether on PostgreSQL and S3.</param>
 /// <param name="Rounds">How often.</param>
 /// <param name="Seed">Of all choices.</param>
+/// <param name="IsSmoke">Whether a short run, beside other tests.</param>
 /// <param name="Say">Tells how far it is.</param>
-internal sealed record Trial(Servers Servers, bool IsProduction, int Rounds, int Seed, Action<string> Say)
+internal sealed record Trial(
+    Servers Servers, bool IsProduction, int Rounds, int Seed, bool IsSmoke, Action<string> Say)
 {
+    private const int LoadedMachine = 6;
+
+    /// <summary>How long something may take: <paramref name="limit"/> on a machine of its own. Beside other tests a
+    /// processor may be away for seconds, which says nothing of the registry; what never comes is still found.</summary>
+    public TimeSpan Within(TimeSpan limit) => IsSmoke ? limit * LoadedMachine : limit;
+
     /// <summary>The choices.</summary>
     public Random Random { get; } = new(Seed);
 

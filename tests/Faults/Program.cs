@@ -92,7 +92,7 @@ async Task<int> RunAsync(FaultCheck check, bool isProduction)
     var configuration = isProduction ? "production" : "embedded";
     Site.LogFile = RepositoryTree.File("artifacts", "faults", $"{check.Name}-{configuration}.log");
     var trial = new Trial(
-        servers, isProduction, rounds ?? (isSmoke ? check.SmokeRounds : check.Rounds), seed,
+        servers, isProduction, rounds ?? (isSmoke ? check.SmokeRounds : check.Rounds), seed, isSmoke,
         text => Console.Error.WriteLine($"  {check.Name}: {text}"));
     var (code, word, text) = (0, "ok", "");
     try

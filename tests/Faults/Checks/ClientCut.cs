@@ -37,10 +37,10 @@ internal sealed class ClientCut : FaultCheck
             while (await http.StatusAsync(id) != "queued"
                 || (await site.ListAsync()).Any(f => f.Name.Contains(id, StringComparison.Ordinal)))
             {
-                if (waited.Elapsed > Limit)
+                if (waited.Elapsed > trial.Within(Limit))
                 {
                     throw new FaultException(
-                        $"10 s after a cut at {cut} the image is {await http.StatusAsync(id)}, and the store has " +
+                        $"{waited.Elapsed.TotalSeconds:F0} s after a cut at {cut} the image is {await http.StatusAsync(id)}, and the store has " +
                         $"{(await site.ListAsync()).Count(f => f.Name.Contains(id, StringComparison.Ordinal))} files of it");
                 }
 

@@ -55,15 +55,16 @@ internal sealed class DatabasePartition : FaultCheck
             ("upload", () => http.UploadAsync(queued, content)),
             ("tag", () => AskAsync(http, HttpMethod.Put, $"/v2/images/{id}/tags/t")),
         };
-        var answers = await Task.WhenAll(asked.Select(request => RepeatAsync(request.What, request.Ask, partition, length)));
+        var answers = await Task.WhenAll(asked.Select(request => RepeatAsync(
+            request.What, request.Ask, trial.Within(AnswerLimit), partition, length)));
         site.DatabaseGate.Up();
 
         var healed = Stopwatch.StartNew();
         while (await AskAsync(http, HttpMethod.Get, "/readyz") != 200 || await TryCreateAsync(http) != 201)
         {
-            if (healed.Elapsed > HealLimit)
+            if (healed.Elapsed > trial.Within(HealLimit))
             {
-                throw new FaultException("5 s after the partition the registry does not work");
+                throw new FaultException($"{healed.Elapsed.TotalSeconds:F0} s after the partition the registry does not work");
             }
 
             await Task.Delay(50);
@@ -77,16 +78,16 @@ internal sealed class DatabasePartition : FaultCheck
     }
 
     private static async Task<(string What, int Count, TimeSpan Slowest)> RepeatAsync(
-        string what, Func<Task<int>> ask, Stopwatch partition, TimeSpan length)
+        string what, Func<Task<int>> ask, TimeSpan limit, Stopwatch partition, TimeSpan length)
     {
         var (count, slowest) = (0, TimeSpan.Zero);
         do
         {
             var elapsed = Stopwatch.StartNew();
             var answered = ask();
-            if (await Task.WhenAny(answered, Task.Delay(AnswerLimit)) != answered)
+            if (await Task.WhenAny(answered, Task.Delay(limit)) != answered)
             {
-                throw new FaultException($"{what} is not answered within 15 s");
+                throw new FaultException($"{what} is not answered within {limit.TotalSeconds:F0} s");
             }
 
             var status = await answered;

@@ -67,7 +67,7 @@ internal sealed class DiskFull : FaultCheck
             CancellationToken.None);
         var status = int.Parse(curl.Output, CultureInfo.InvariantCulture);
         var refused = elapsed.Elapsed;
-        if (status != 413 || refused > TimeSpan.FromSeconds(5))
+        if (status != 413 || refused > trial.Within(TimeSpan.FromSeconds(5)))
         {
             throw new FaultException($"100 MiB were answered with {status} after {refused.TotalSeconds:F1} s");
         }
@@ -75,9 +75,9 @@ internal sealed class DiskFull : FaultCheck
         elapsed.Restart();
         while (new DriveInfo(mount).AvailableFreeSpace < before || await http.StatusAsync(id) != "queued")
         {
-            if (elapsed.Elapsed > TimeSpan.FromSeconds(10))
+            if (elapsed.Elapsed > trial.Within(TimeSpan.FromSeconds(10)))
             {
-                throw new FaultException($"after 10 s the image is {await http.StatusAsync(id)} and the room not free");
+                throw new FaultException($"after {elapsed.Elapsed.TotalSeconds:F0} s the image is {await http.StatusAsync(id)} and the room not free");
             }
 
             await Task.Delay(50);

@@ -44,7 +44,7 @@ internal sealed class KillUploads : FaultCheck
             var started = Stopwatch.StartNew();
             registry = await site.StartAsync();
             slowest = slowest > started.Elapsed ? slowest : started.Elapsed;
-            if (started.Elapsed > ReadyLimit)
+            if (started.Elapsed > trial.Within(ReadyLimit))
             {
                 throw new FaultException($"round {round}: ready after {started.Elapsed.TotalSeconds:F1} s");
             }

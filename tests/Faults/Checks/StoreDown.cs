@@ -44,7 +44,7 @@ internal sealed class StoreDown : FaultCheck
             var status = await registry.Client.UploadAsync(id, content);
             elapsed.Stop();
             site.StoreGate.Up();
-            if (mustWork ? status != 204 : status < 500 || elapsed.Elapsed > limit)
+            if (mustWork ? status != 204 : status < 500 || elapsed.Elapsed > trial.Within(limit))
             {
                 throw new FaultException($"{what}: answered with {status} after {elapsed.Elapsed.TotalSeconds:F1} s");
             }
