@@ -14,15 +14,13 @@ public sealed class ImageDownloads(
     IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, ChunkPool pool,
     RegistryMetrics metrics)
 {
-    // A copy holds a piece that is read, one that is sent and what the connection has of it. Some fifty copies get the longest:
-    // each piece costs a distant store a request.
+    // A copy holds a piece that is read, one that is sent and what the connection has of it.
     private const int PiecesPerShare = 4;
     private const int LeastPieceBytes = 64 << 10;
-    private const int TogetherBytes = 104 << 20;
 
-    private readonly ByteShares _shares = new(
-        TogetherBytes,
-        [.. new[] { ChunkPool.ChunkBytes, 256 << 10, 128 << 10, LeastPieceBytes }.Select(piece => piece * PiecesPerShare)]);
+    // A piece costs a distant store a request: some fifty copies get the longest there. On a local disk shorter ones do.
+    private readonly ByteShares _distant = Together(104 << 20);
+    private readonly ByteShares _local = Together(48 << 20);
 
     /// <summary>Opens an image's bytes.</summary>
     /// <returns>The image, and its bytes; null bytes when it has none yet.</returns>
@@ -67,13 +65,14 @@ public sealed class ImageDownloads(
     {
         var end = offset + length;
         Task<Piece>? ahead = null;
+        var shares = blob.IsDistant ? _distant : _local;
         var share = 0;
         try
         {
             while (offset < end)
             {
                 // Between any two pieces, so that who came first makes room for who came since.
-                share = _shares.Exchange(share);
+                share = shares.Exchange(share);
                 var most = share / PiecesPerShare;
                 var piece = await (ahead ?? ReadAsync(blob, offset, end, most, cancellationToken));
                 offset += piece.Length;
@@ -91,10 +90,14 @@ public sealed class ImageDownloads(
                 await ((Task)ahead).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            _shares.Return(share);
+            shares.Return(share);
             metrics.StoreRead(blob.BytesRead);
         }
     }
+
+    private static ByteShares Together(int bytes) => new(
+        bytes,
+        [.. new[] { ChunkPool.ChunkBytes, 256 << 10, 128 << 10, LeastPieceBytes }.Select(piece => piece * PiecesPerShare)]);
 
     private async Task<Piece> ReadAsync(
         StoredBlob blob, long offset, long end, int most, CancellationToken cancellationToken)

@@ -159,6 +159,9 @@ public sealed partial class StoreSet : IDisposable
             ? _cache.Blocks
             : null;
 
+    /// <summary>Whether a store is on another machine.</summary>
+    internal bool IsDistant(string storeId) => Find(storeId) is { Settings.IsDistant: true };
+
     /// <summary>Forgets what is cached of an image that is no more.</summary>
     internal void ForgetCached(string imageId) => _cache.Forget(imageId);
 

@@ -29,6 +29,9 @@ public sealed class StoredBlob : IVerifiedBytes
     /// <summary>Length in bytes.</summary>
     public long Length => _location.DataLength;
 
+    /// <summary>Whether the store it is read from now is on another machine, so that each read costs a request.</summary>
+    public bool IsDistant => _stores.IsDistant(_location.StoreId);
+
     /// <inheritdoc cref="VerifiedBlob.MapLength"/>
     public long MapLength => _blob.MapLength;
 
