@@ -7,9 +7,6 @@ namespace Registry.Engine.Inspect;
 /// <param name="VirtualSize">The disk's size in bytes; null when it cannot be told.</param>
 public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize)
 {
-    // Archives and the like: the disk is somewhere inside.
-    private static readonly string[] Packages = ["ovf", "ova", "docker", "compressed"];
-
     /// <summary>Whether the upload may be kept.</summary>
     public bool IsAccepted => Refusal is null;
 
@@ -19,7 +16,8 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
     /// 2. A container (qcow2, vmdk, vhd, vhdx, vdi, ploop) must have been declared, must be the only signature and be safe.
     /// 3. <c>iso</c>, <c>gpt</c> and <c>luks</c> are a disk's plain bytes too: fine as themselves when safe, and as
     ///    <c>raw</c> or a format without signature (ami, ari, aki, ploop).
-    /// 4. No signature: fine as raw, as a format without signature, or inside a package (ovf, ova, docker, compressed).
+    /// 4. No signature: fine as raw, as a format without signature, or in any <c>container_format</c> but bare: an archive
+    ///    has the disk somewhere inside, and what is an Amazon image (ami, ari, aki) only Amazon knows.
     /// </remarks>
     /// <param name="diskFormat">The declared <c>disk_format</c>.</param>
     /// <param name="containerFormat">The declared <c>container_format</c>; null is like bare.</param>
@@ -34,7 +32,7 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
         if (isContainer && inspection.Failures.Count > 0)
             return Refuse(Unsafe(inspection.Failures[0]));
 
-        if (IsPackage(containerFormat) && inspection.Format == DiskFormat.Raw)
+        if (!IsBare(containerFormat) && inspection.Format == DiskFormat.Raw)
             return new UploadVerdict(null, null);
 
         if (isDeclared)
@@ -74,7 +72,7 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
         FormatError.FormatMismatch,
         $"Image disk_format {declared} does not match stream data {FormatNames.Of(found)}");
 
-    private static bool IsPackage(string? containerFormat) => Packages.Contains(containerFormat);
+    private static bool IsBare(string? containerFormat) => containerFormat is null or "bare";
 
     private static bool HasNoSignature(string diskFormat) => diskFormat is "raw" or "ami" or "ari" or "aki" or "ploop";
 }

@@ -60,6 +60,8 @@ public sealed class UploadVerdictTests
     [InlineData("ova")]
     [InlineData("docker")]
     [InlineData("compressed")]
+    [InlineData("ami")]
+    [InlineData("aki")]
     public void A_package_is_not_looked_into_but_what_is_none_is_judged(string containerFormat)
     {
         Assert.True(Judge(new byte[5000]).IsAccepted);
