@@ -6,7 +6,9 @@ namespace Registry.Api.Policy;
 
 /// <summary>Decides who may do what: Glance's rules, overridden by the operator's file, which is read again when it
 /// changes.</summary>
-/// <remarks>One engine for HTTP, gRPC and the extension API.</remarks>
+/// <remarks>One engine for HTTP, gRPC and the extension API. All of it is for projects: a token of the system or of a domain
+/// may do nothing, whatever the rules say, as OpenStack's services have it (scope_types) since they enforce scopes.
+/// </remarks>
 public sealed class PolicyEngine
 {
     private readonly WatchedFiles<PolicyRules>? _file;
@@ -27,11 +29,8 @@ public sealed class PolicyEngine
     /// <param name="caller">Who asks.</param>
     /// <param name="rule">Glance's name of what is asked.</param>
     /// <param name="target">What it is done to.</param>
-    public bool Allows(Caller caller, string rule, PolicyTarget target)
-    {
-        var rules = Rules;
-        return rules.Find(rule) is { } check && check.Holds(rules, caller, target, depth: 0);
-    }
+    public bool Allows(Caller caller, string rule, PolicyTarget target) =>
+        caller is { SystemScope: null, DomainId: null } && Holds(caller, rule, target);
 
     /// <summary>Whether there is a rule of a name.</summary>
     internal bool Knows(string rule) => Rules.Has(rule);
@@ -87,5 +86,11 @@ public sealed class PolicyEngine
 
     /// <summary>The caller, marked as administrator where the rules make it one.</summary>
     internal Caller WithAdmin(Caller caller) =>
-        caller with { IsAdmin = Allows(caller, "context_is_admin", PolicyTarget.None) };
+        caller with { IsAdmin = Holds(caller, "context_is_admin", PolicyTarget.None) };
+
+    private bool Holds(Caller caller, string rule, PolicyTarget target)
+    {
+        var rules = Rules;
+        return rules.Find(rule) is { } check && check.Holds(rules, caller, target, depth: 0);
+    }
 }

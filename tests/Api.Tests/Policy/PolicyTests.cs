@@ -111,6 +111,23 @@ public sealed class PolicyTests
         Assert.False(engine.Allows(curator, "publicize_image", Image));
     }
 
+    [Fact]
+    public void Who_comes_for_the_system_or_a_domain_may_do_nothing()
+    {
+        var engine = Engine("", TimeProvider.System);
+        var admin = engine.WithAdmin(
+            new Caller("p", "u", IsAdmin: false) { Roles = new HashSet<string> { "admin", "member", "reader" } });
+        Assert.True(admin.IsAdmin);
+        Assert.True(engine.Allows(admin, "get_image", Image));
+        Assert.True(engine.Allows(admin, "publicize_image", Image));
+        foreach (var other in new[] { admin with { SystemScope = "all" }, admin with { DomainId = "default" } })
+        {
+            Assert.False(engine.Allows(other, "get_images", PolicyTarget.None));
+            Assert.False(engine.Allows(other, "get_image", Image));
+            Assert.False(engine.Allows(other, "publicize_image", Image));
+        }
+    }
+
     [Theory]
     [InlineData("a: '@'\n\nb: 'role'\n", "line 3: rule 'b': 'role' is no check; one looks like kind:match.")]
     [InlineData("- a\n", "line 1: it is no list of rules by name.")]
