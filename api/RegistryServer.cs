@@ -287,6 +287,7 @@ public static class RegistryServer
             return Task.CompletedTask;
         }));
         app.UseMiddleware<CallerMiddleware>();
+        app.Use(RouteErrors.RefuseEmptyNamesAsync);
         app.UseRouting();
 
         app.MapVersions();

@@ -9,6 +9,20 @@ internal static class RouteErrors
     private static readonly FrozenSet<string> Methods =
         FrozenSet.Create("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT");
 
+    /// <summary>Takes no path below /v2 that ends in a slash: the name after it is missing, and the route that the router
+    /// would take instead is another resource's.</summary>
+    public static Task RefuseEmptyNamesAsync(HttpContext context, RequestDelegate next)
+    {
+        if (context.Request.Path.Value is { Length: > 4 } path && path[^1] == '/'
+            && path.StartsWith("/v2/", StringComparison.OrdinalIgnoreCase))
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        }
+
+        return next(context);
+    }
+
     /// <summary>Runs the middleware.</summary>
     public static async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {

@@ -44,6 +44,9 @@ public sealed class ErrorBodyTests(RegistryApp app) : IClassFixture<RegistryApp>
     [InlineData("HEAD", Unknown + "/file", 405)]
     [InlineData("POST", Unknown, 405)]
     [InlineData("GET", "/v2/nothing", 404)]
+    [InlineData("GET", "/v2/images/", 404)]
+    [InlineData("DELETE", "/v2/images/", 404)]
+    [InlineData("GET", "/v2/schemas/image/", 404)]
     [InlineData("BREW", "/v2/nothing", 501)]
     [InlineData("BREW", "/v2/images", 405)]
     public async Task A_request_that_no_route_takes_is_answered_with(string method, string path, int status)
