@@ -9,21 +9,16 @@ namespace Registry.Api.Federation;
 /// <summary>An image of another region, as a client names it.</summary>
 /// <param name="Region">The region.</param>
 /// <param name="ImageId">The image there, a UUID.</param>
-/// <param name="Interface">Which of its addresses to use: public, internal or admin.</param>
+/// <param name="Interface">Which of its addresses to use: public, internal or admin. Others are in no catalogue.</param>
 internal sealed record GlanceSource(string Region, string ImageId, string Interface)
 {
-    private const int RegionLengthMax = 255;
+    private const int NameLengthMax = 255;
 
     /// <summary>Reads the method of an import (spec/glance-v2.md, 5).</summary>
     /// <exception cref="RegistryException">BadRequest.</exception>
     public static GlanceSource Read(JsonElement method)
     {
         var (region, image) = (Text(method, "glance_region"), Text(method, "glance_image_id"));
-        if (region.Length > RegionLengthMax)
-        {
-            throw ImageRules.Bad("glance_region is too long.");
-        }
-
         if (!BlobLayout.IsCanonicalId(image))
         {
             throw ImageRules.Bad($"Remote image id does not look like a UUID: {ImageRules.Shown(image)}");
@@ -32,9 +27,9 @@ internal sealed record GlanceSource(string Region, string ImageId, string Interf
         var which = method.TryGetProperty("glance_service_interface", out _)
             ? Text(method, "glance_service_interface")
             : "public";
-        return which is "public" or "internal" or "admin"
+        return region.Length <= NameLengthMax && which.Length <= NameLengthMax
             ? new GlanceSource(region, image, which)
-            : throw ImageRules.Bad("glance_service_interface must be public, internal or admin.");
+            : throw ImageRules.Bad("glance_region or glance_service_interface is too long.");
     }
 
     private static string Text(JsonElement method, string name) =>
@@ -42,6 +37,17 @@ internal sealed record GlanceSource(string Region, string ImageId, string Interf
             && value.GetString() is { Length: > 0 } text
             ? text
             : throw ImageRules.Bad($"'{name}' needs to be set for glance-download import method");
+}
+
+/// <summary>Why an image of another region cannot be had. Glance's clients expect to be told by the import's task.</summary>
+/// <param name="Source">What the client named.</param>
+/// <param name="Code">What kind of refusal.</param>
+/// <param name="Reason">A word for programs.</param>
+/// <param name="Message">A sentence for people.</param>
+internal sealed record RemoteRefusal(GlanceSource Source, ErrorCode Code, string? Reason, string Message)
+{
+    /// <summary>As an exception.</summary>
+    public RegistryException ToException() => new(Code, Message, Reason);
 }
 
 /// <summary>An image of another region, found.</summary>

@@ -20,6 +20,8 @@ internal sealed class RemoteGlance(
 {
     private const int DescriptionBytesMax = 1 << 20;
 
+    private const string UnknownRegion = "region_unknown";
+
     private readonly string[] _prefixes = OutboundSection.Split(options.Value.Import.RemoteProperties);
 
     /// <summary>Finds an image.</summary>
@@ -36,7 +38,7 @@ internal sealed class RemoteGlance(
         var endpoint = ServiceCatalogue.FindImages(catalogue, source.Region, source.Interface)
             ?? throw Failed(
                 $"the catalogue has no {source.Interface} image service of region '{ImageRules.Shown(source.Region)}'",
-                "region_unknown");
+                UnknownRegion);
         var description = await DescribeAsync(
             source, RemoteImage.UrlOf(endpoint.AbsoluteUri, source.ImageId), token, cancellationToken);
         var status = Text(description, "status");
@@ -58,6 +60,10 @@ internal sealed class RemoteGlance(
             Text(description, "os_hash_value")?.ToLowerInvariant(),
             Properties(description));
     }
+
+    /// <summary>Whether it is the other region that is the reason of a refusal.</summary>
+    public static bool IsElsewhere(RegistryException refusal) =>
+        refusal.Reason == UnknownRegion || refusal.Reason?.StartsWith("source_", StringComparison.Ordinal) == true;
 
     /// <summary>Opens an image's bytes; they are compared with the image's own hash while they are read.</summary>
     /// <param name="image">The image.</param>

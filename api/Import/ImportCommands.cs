@@ -82,16 +82,14 @@ internal sealed class ImportCommands(
         var uri = request.Uri is null ? null : outbound.Urls.Read(request.Uri).AbsoluteUri;
         var targets = Targets(request, storeHeader, image);
         RequireState(image, isStaged: true, request.Method);
-        var remote = request.Remote is null
-            ? null
-            : await remotes.FindAsync(request.Remote, token ?? "", cancellationToken);
+        var (remote, refusal) = await FindRemoteAsync(request.Remote, token ?? "", cancellationToken);
         var injects = options.Value.Import.Inject.Count > 0
             && !OutboundSection.Split(options.Value.Import.InjectIgnoreRoles)
                 .Any(role => caller.Roles.Contains(role.ToLowerInvariant()));
         var wish = new ImportOrder(
             request.Method, uri, targets, request.MustSucceed ?? true, injects,
             NamedStores: request.Stores, AllStores: request.AllStores, TaskInput: request.TaskInput,
-            Remote: remote);
+            Remote: remote, Refusal: refusal);
         var order = wish.ToJob() with
         {
             Owner = caller.ProjectId,
@@ -106,11 +104,39 @@ internal sealed class ImportCommands(
             {
                 RequireState(found, isStaged, request.Method);
                 TakeOver(caller, found, remote);
-                Prepare(found, task, request.Method, targets);
+                if (request.Method != ImportMethods.Copy)
+                {
+                    if (refusal is null)
+                    {
+                        RequireFormats(found);
+                    }
+
+                    found.BeginImport(clock.GetUtcNow());
+                }
+
+                Note(found, task, targets);
             },
             cancellationToken);
         signal.Set();
         return job;
+    }
+
+    private async Task<(RemoteImage? Image, RemoteRefusal? Refusal)> FindRemoteAsync(
+        GlanceSource? source, string token, CancellationToken cancellationToken)
+    {
+        if (source is null)
+        {
+            return (null, null);
+        }
+
+        try
+        {
+            return (await remotes.FindAsync(source, token, cancellationToken), null);
+        }
+        catch (RegistryException e) when (RemoteGlance.IsElsewhere(e))
+        {
+            return (null, new RemoteRefusal(source, e.Code, e.Reason, e.Message));
+        }
     }
 
     // What the image is, the other region says; should the import fail, the next one says it anew.
@@ -131,14 +157,8 @@ internal sealed class ImportCommands(
         ImageRules.RequireCount("properties", image.Properties.Count, options.Value.Limits.Properties);
     }
 
-    private void Prepare(Image image, Guid task, string method, IReadOnlyList<string> targets)
+    private void Note(Image image, Guid task, IReadOnlyList<string> targets)
     {
-        if (method != ImportMethods.Copy)
-        {
-            RequireFormats(image);
-            image.BeginImport(clock.GetUtcNow());
-        }
-
         image.SetProperty(ImportProperties.Task, task.ToString("D"));
         image.SetProperty(ImportProperties.Stores, stores.IsMultiple ? string.Join(',', targets) : "");
         image.SetProperty(ImportProperties.Failed, "");

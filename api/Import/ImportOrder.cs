@@ -17,6 +17,7 @@ namespace Registry.Api.Import;
 /// <param name="TaskInput">Input of the task that made the image for this import, JSON: should it fail, the image goes
 /// again. Null for an image that was there before.</param>
 /// <param name="Remote">The image of another region to take over; null for other methods.</param>
+/// <param name="Refusal">Why the image of another region cannot be had; null when it can.</param>
 internal sealed record ImportOrder(
     string Method,
     string? Uri,
@@ -27,7 +28,8 @@ internal sealed record ImportOrder(
     IReadOnlyList<string>? NamedStores = null,
     bool AllStores = false,
     string? TaskInput = null,
-    RemoteImage? Remote = null)
+    RemoteImage? Remote = null,
+    RemoteRefusal? Refusal = null)
 {
     /// <summary>The kind of these jobs.</summary>
     public const string Kind = "import";

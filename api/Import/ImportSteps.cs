@@ -81,6 +81,11 @@ internal sealed class ImportSteps(
             return await TakeOverAsync(run, order, location, image, cancellationToken);
         }
 
+        if (order.Refusal is { } refusal)
+        {
+            throw refusal.ToException();
+        }
+
         if (order.Remote is { } remote)
         {
             return await FetchAsync(run, order, remote, image, cancellationToken);

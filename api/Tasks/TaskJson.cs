@@ -104,7 +104,7 @@ internal static class TaskJson
             json.WriteString("uri"u8, order.Uri);
         }
 
-        if (order.Remote is { Source: var source })
+        if ((order.Remote?.Source ?? order.Refusal?.Source) is { } source)
         {
             json.WriteString("glance_region"u8, source.Region);
             json.WriteString("glance_image_id"u8, source.ImageId);

@@ -18,7 +18,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     private readonly WebSource _source = new();
     private readonly RegistryApp _app;
     private readonly byte[] _content = new byte[1_200_000];
-    private Dictionary<string, object?> _image;
+    private readonly Dictionary<string, object?> _image;
 
     public GlanceDownloadTests()
     {
@@ -161,21 +161,34 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     {
         await using var elsewhere = new WebSource();
         _source.Redirect(302, elsewhere.Url);
-        Assert.Contains("redirects", await ImportAsync(await CreateAsync(), Method("north"), 400), StringComparison.Ordinal);
+        var id = await CreateAsync();
+        await ImportAsync(id, Method("north"), 202);
+        Assert.Contains("redirects", Text(await EndAsync(id), "message"), StringComparison.Ordinal);
         Assert.Equal(0, elsewhere.Connections);
     }
 
     [Theory]
-    [InlineData(401, 400, "token")]
-    [InlineData(403, 403, "may not be read")]
-    [InlineData(404, 400, "there is no image")]
-    [InlineData(500, 400, "it answers 500")]
-    public async Task What_the_other_service_refuses_is_told_at_once(int theirs, int ours, string why)
+    [InlineData(401, "token")]
+    [InlineData(403, "may not be read")]
+    [InlineData(404, "there is no image")]
+    [InlineData(500, "it answers 500")]
+    public async Task What_the_other_service_refuses_the_task_tells(int theirs, string why)
     {
         _source.Answer = (_, stream) => RefuseAsync(stream, theirs);
-        var id = await CreateAsync();
-        Assert.Contains(why, await ImportAsync(id, Method("north"), ours), StringComparison.Ordinal);
-        Assert.Equal("queued", Text(await _app.ShowAsync(id), "status"));
+        await FailAsync(Method("north"), why);
+    }
+
+    [Theory]
+    [InlineData("nowhere", "", "no public image service of region 'nowhere'")]
+    [InlineData("north", ",\"glance_service_interface\":\"odd\"", "no odd image service of region 'north'")]
+    public async Task What_the_catalogue_does_not_have_the_task_tells(string region, string more, string why) =>
+        await FailAsync(Method(region, more), why);
+
+    [Fact]
+    public async Task An_image_without_bytes_the_task_tells()
+    {
+        _image["status"] = "queued";
+        await FailAsync(Method("north"), "should be active instead of queued");
     }
 
     [Fact]
@@ -187,16 +200,12 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
             $$"""{"name":"glance-download","glance_image_id":"{{RemoteId}}"}""",
             """{"name":"glance-download","glance_region":"north"}""",
             """{"name":"glance-download","glance_region":"north","glance_image_id":"../x"}""",
-            Method("nowhere"), Method("north", ",\"glance_service_interface\":\"odd\""),
+            Method(new string('n', 256)),
         })
         {
             await ImportAsync(id, method, 400);
         }
 
-        _image["status"] = "queued";
-        Assert.Contains(
-            "should be active instead of queued", await ImportAsync(id, Method("north"), 409), StringComparison.Ordinal);
-        _image = Describe();
         _image["disk_format"] = "nonsense";
         await ImportAsync(id, Method("north"), 400);
         Assert.Empty(await SecretsAsync());
@@ -275,6 +284,17 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
         var text = await response.Content.ReadAsStringAsync(RegistryApp.Stop);
         Assert.True(status == (int)response.StatusCode, $"{(int)response.StatusCode}: {text}");
         return text;
+    }
+
+    private async Task FailAsync(string method, string why)
+    {
+        var id = await CreateAsync();
+        await ImportAsync(id, method, 202);
+        var task = await EndAsync(id);
+        Assert.Equal("failure", Text(task, "status"));
+        Assert.Contains(why, Text(task, "message"), StringComparison.Ordinal);
+        Assert.Equal("queued", Text(await _app.ShowAsync(id), "status"));
+        Assert.Empty(await SecretsAsync());
     }
 
     private async Task<JsonElement> EndAsync(string id)
