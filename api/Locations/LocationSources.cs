@@ -49,11 +49,15 @@ internal sealed class LocationSources(
 
     /// <summary>Refuses what only services and administrators may name: anything that is not on the web, for a bucket
     /// holds what other projects' services put there.</summary>
-    /// <exception cref="RegistryException">Forbidden.</exception>
+    /// <exception cref="RegistryException">Forbidden; BadRequest for a kind of place that nobody may name.</exception>
     public void RequireMayName(Caller caller, string url)
     {
-        var isWeb = url.StartsWith("http://", StringComparison.OrdinalIgnoreCase)
-            || url.StartsWith("https://", StringComparison.OrdinalIgnoreCase);
+        var isWeb = IsOf(url, "http", "https");
+        if (!isWeb && !IsOf(url, "s3", "s3+http", "s3+https"))
+        {
+            throw Refusal;
+        }
+
         var mayName = caller.IsAdmin || policy.Allows(caller, "service_api", PolicyTarget.None)
             || (isWeb && stores.All.Any(store => store.Settings.Kind == "http"));
         if (!mayName)
@@ -98,6 +102,19 @@ internal sealed class LocationSources(
         }
 
         throw Refusal;
+    }
+
+    private static bool IsOf(string url, params ReadOnlySpan<string> schemes)
+    {
+        foreach (var scheme in schemes)
+        {
+            if (url.StartsWith(scheme + "://", StringComparison.OrdinalIgnoreCase))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     // s3://HOST/BUCKET/NAME, as Glance writes it but without the keys.

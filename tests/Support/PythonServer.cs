@@ -10,7 +10,9 @@ public sealed class PythonServer : IAsyncDisposable
     /// <summary>Debian's interpreter: the packages are nobody else's.</summary>
     public const string Interpreter = "/usr/bin/python3";
 
-    private const string Packages = "/usr/lib/python3/dist-packages";
+    /// <summary>Where Debian's Python packages are.</summary>
+    public const string Packages = "/usr/lib/python3/dist-packages";
+
     private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(5);
 
     private readonly Process _process;
@@ -41,8 +43,8 @@ public sealed class PythonServer : IAsyncDisposable
         Assert.SkipWhen(missing is not null, $"{missing} is not installed.");
     }
 
-    /// <summary>Whether a file of a Python package is installed.</summary>
-    public static bool Has(string file) => File.Exists(Path.Combine(Packages, file));
+    /// <summary>Whether a file or directory of a Python package is installed.</summary>
+    public static bool Has(string file) => Path.Exists(Path.Combine(Packages, file));
 
     /// <summary>Runs the entry point of a module to its end, and requires that it ends well.</summary>
     /// <param name="module">The module, which has a <c>main</c>.</param>
