@@ -20,7 +20,7 @@ static int Usage()
         usage: Registry.Bench convert [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N] [CASE...]
                Registry.Bench remote [--dir DIR] [--tree FILES]
                Registry.Bench memory [--registry PROGRAM] [--dir DIR]
-               Registry.Bench provision [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N]
+               Registry.Bench provision [--registry PROGRAM] [--dir DIR] [--tree FILES] [--rounds N] [IMAGE...]
                Registry.Bench list [--images N] [--requests N] [--query TEXT]
                Registry.Bench s3 [--gib N] [--rounds N] [--at-once N] [--writers]
                Registry.Bench cache [--readers N] [--mib N] [--without READERS]

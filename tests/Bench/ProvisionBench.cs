@@ -13,6 +13,8 @@ namespace Registry.Bench;
 internal static class ProvisionBench
 {
     private const int TogetherCount = 4;
+    private static readonly string[] Images =
+        ["tree.qcow2", "tree-zlib.qcow2", "tree-zstd.qcow2", "scattered.qcow2", "scattered.raw"];
 
     /// <summary>Runs and prints.</summary>
     /// <returns>The exit code.</returns>
@@ -39,7 +41,8 @@ internal static class ProvisionBench
             ["Registry__Provisioning__DirectReads"] = "true",
             ["Registry__Endpoints__Nbd"] = $"nbd://127.0.0.1:{nbd}",
         });
-        foreach (var name in new[] { "tree.qcow2", "tree-zlib.qcow2", "tree-zstd.qcow2", "scattered.qcow2", "scattered.raw" })
+        var wanted = Images.Where(arguments.Contains).ToArray();
+        foreach (var name in wanted.Length == 0 ? Images : wanted)
         {
             var path = Path.Combine(directory, name);
             var id = await UploadAsync(registry.Client, path);
