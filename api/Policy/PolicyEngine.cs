@@ -29,8 +29,12 @@ public sealed class PolicyEngine
     /// <param name="caller">Who asks.</param>
     /// <param name="rule">Glance's name of what is asked.</param>
     /// <param name="target">What it is done to.</param>
-    public bool Allows(Caller caller, string rule, PolicyTarget target) =>
-        caller is { SystemScope: null, DomainId: null } && Holds(caller, rule, target);
+    public bool Allows(Caller caller, string rule, PolicyTarget target)
+    {
+        var rules = Rules;
+        return caller is { SystemScope: null, DomainId: null }
+            && rules.Find(rule) is { } check && check.Holds(rules, caller, target, depth: 0);
+    }
 
     /// <summary>Whether there is a rule of a name.</summary>
     internal bool Knows(string rule) => Rules.Has(rule);
@@ -86,11 +90,5 @@ public sealed class PolicyEngine
 
     /// <summary>The caller, marked as administrator where the rules make it one.</summary>
     internal Caller WithAdmin(Caller caller) =>
-        caller with { IsAdmin = Holds(caller, "context_is_admin", PolicyTarget.None) };
-
-    private bool Holds(Caller caller, string rule, PolicyTarget target)
-    {
-        var rules = Rules;
-        return rules.Find(rule) is { } check && check.Holds(rules, caller, target, depth: 0);
-    }
+        caller with { IsAdmin = Allows(caller, "context_is_admin", PolicyTarget.None) };
 }

@@ -122,6 +122,7 @@ public sealed class PolicyTests
         Assert.True(engine.Allows(admin, "publicize_image", Image));
         foreach (var other in new[] { admin with { SystemScope = "all" }, admin with { DomainId = "default" } })
         {
+            Assert.False(engine.WithAdmin(other).IsAdmin);
             Assert.False(engine.Allows(other, "get_images", PolicyTarget.None));
             Assert.False(engine.Allows(other, "get_image", Image));
             Assert.False(engine.Allows(other, "publicize_image", Image));
