@@ -52,12 +52,7 @@ internal sealed class BenchedService : IAsyncDisposable
         await postgres.CreateDatabaseAsync("registry");
         settings["Registry__Database__Kind"] = "postgres";
         settings["Registry__Database__ConnectionString"] = postgres.ConnectionString("registry");
-        var upgrade = await ExternalTool.At(RegistryProcess.Executable).RunAsync(
-            ["db", "upgrade"], CancellationToken.None, settings.ToDictionary(s => s.Key, string? (s) => s.Value));
-        if (upgrade.ExitCode != 0)
-        {
-            throw new InvalidOperationException(upgrade.Error);
-        }
+        await RegistryProcess.RunDbAsync("upgrade", settings, CancellationToken.None);
     }
 
     /// <summary>Has a registry keep bytes in a new bucket of an S3 server.</summary>

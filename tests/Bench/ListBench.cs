@@ -116,13 +116,7 @@ internal static class ListBench
                 ["Registry__Auth__Kind"] = "proxy",
                 ["Registry__Jobs__Workers"] = "0",
             };
-            var upgrade = await ExternalTool.Require(RegistryProcess.Executable).RunAsync(
-                ["db", "upgrade"], CancellationToken.None, settings.ToDictionary(s => s.Key, string? (s) => s.Value));
-            if (upgrade.ExitCode != 0)
-            {
-                throw new InvalidOperationException(upgrade.Error);
-            }
-
+            await RegistryProcess.RunDbAsync("upgrade", settings, CancellationToken.None);
             var began = Stopwatch.StartNew();
             await using (var database = new NpgsqlConnection(connection))
             {

@@ -96,6 +96,18 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Runs an operator's verb on a registry's database, and requires that it ends well.</summary>
+    /// <param name="verb">The verb after <c>db</c>: upgrade.</param>
+    /// <param name="settings">The registry's settings as environment variables.</param>
+    /// <param name="cancellationToken">Kills it.</param>
+    public static async Task RunDbAsync(
+        string verb, IReadOnlyDictionary<string, string> settings, CancellationToken cancellationToken)
+    {
+        var done = await ExternalTool.At(Executable).RunAsync(
+            ["db", verb], cancellationToken, settings.ToDictionary(s => s.Key, string? (s) => s.Value));
+        Assert.True(done.ExitCode == 0, done.Output + done.Error);
+    }
+
     /// <summary>The server as it was built with these tests.</summary>
     public static string Executable { get; } = RepositoryTree.File(
         "artifacts", "bin", "Registry.Api", "release", "registry");

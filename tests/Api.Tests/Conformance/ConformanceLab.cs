@@ -106,13 +106,8 @@ public sealed class ConformanceLab : IAsyncLifetime
                 Directory.CreateDirectory(_directory.File(store)).FullName;
         }
 
-        foreach (var verb in new[] { "upgrade", "load-metadefs" })
-        {
-            var done = await ExternalTool.Require(RegistryProcess.Executable).RunAsync(
-                ["db", verb], cancellationToken, settings.ToDictionary(s => s.Key, string? (s) => s.Value));
-            Assert.True(done.ExitCode == 0, done.Output + done.Error);
-        }
-
+        await RegistryProcess.RunDbAsync("upgrade", settings, cancellationToken);
+        await RegistryProcess.RunDbAsync("load-metadefs", settings, cancellationToken);
         _registry = await RegistryProcess.StartAsync(
             Directory.CreateDirectory(_directory.File("data")).FullName, cancellationToken, settings);
         await _keystone.AddRegionAsync(Region, _registry.Url, cancellationToken);

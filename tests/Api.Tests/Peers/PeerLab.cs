@@ -134,13 +134,8 @@ public sealed class PeerLab : IAsyncLifetime
                 Directory.CreateDirectory(_directory.File(store)).FullName;
         }
 
-        foreach (var verb in new[] { "upgrade", "load-metadefs" })
-        {
-            var done = await ExternalTool.Require(RegistryProcess.Executable).RunAsync(
-                ["db", verb], cancellationToken, settings.ToDictionary(s => s.Key, string? (s) => s.Value));
-            Assert.True(done.ExitCode == 0, done.Output + done.Error);
-        }
-
+        await RegistryProcess.RunDbAsync("upgrade", settings, cancellationToken);
+        await RegistryProcess.RunDbAsync("load-metadefs", settings, cancellationToken);
         return await RegistryProcess.StartAsync(
             Directory.CreateDirectory(_directory.File("data")).FullName, cancellationToken, settings);
     }
