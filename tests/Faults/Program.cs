@@ -54,7 +54,7 @@ if (isHelp || chosen.Length == 0 || on is not ("embedded" or "production" or "bo
           --on      where (both)
           --rounds  how often, or how many; each check has its own number
           --seed    of the random choices; printed, so that a run can be repeated
-          --smoke   a short run
+          --smoke   a short run beside other tests: answers may take six times as long as in a full one
 
         One summary line for each configuration; exit code 0: everything held, 1: something did not, 2: it cannot be run
         here, 64: misused. tests/faults/all runs them all and prints a table.

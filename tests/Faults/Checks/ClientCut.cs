@@ -40,7 +40,8 @@ internal sealed class ClientCut : FaultCheck
                 if (waited.Elapsed > trial.Within(Limit))
                 {
                     throw new FaultException(
-                        $"{waited.Elapsed.TotalSeconds:F0} s after a cut at {cut} the image is {await http.StatusAsync(id)}, and the store has " +
+                        $"{waited.Elapsed.TotalSeconds:F0} s after a cut at {cut} the image is " +
+                        $"{await http.StatusAsync(id)}, and the store has " +
                         $"{(await site.ListAsync()).Count(f => f.Name.Contains(id, StringComparison.Ordinal))} files of it");
                 }
 

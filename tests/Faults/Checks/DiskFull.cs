@@ -77,7 +77,8 @@ internal sealed class DiskFull : FaultCheck
         {
             if (elapsed.Elapsed > trial.Within(TimeSpan.FromSeconds(10)))
             {
-                throw new FaultException($"after {elapsed.Elapsed.TotalSeconds:F0} s the image is {await http.StatusAsync(id)} and the room not free");
+                throw new FaultException(
+                    $"after {elapsed.Elapsed.TotalSeconds:F0} s the image is {await http.StatusAsync(id)} and the room not free");
             }
 
             await Task.Delay(50);
