@@ -9,11 +9,11 @@ internal sealed class ProvisionTarget : IAsyncDisposable
 {
     private readonly string _path;
     private readonly string? _partial;
-    private readonly FileBytes _file;
+    private readonly DirectFile _file;
     private ProvisionMark _mark;
     private bool _isFinished;
 
-    private ProvisionTarget(string path, string? partial, FileBytes file, ProvisionMark mark)
+    private ProvisionTarget(string path, string? partial, DirectFile file, ProvisionMark mark)
     {
         (_path, _partial, _file, _mark) = (path, partial, file, mark);
         Bytes = new UnfinishedTarget(file, isZero: partial is not null);
@@ -39,9 +39,9 @@ internal sealed class ProvisionTarget : IAsyncDisposable
         var partial = TargetFile.IsDevice(full)
             ? null
             : Path.Combine(Path.GetDirectoryName(full)!, $".{Path.GetFileName(full)}.part");
-        var file = partial is null || File.Exists(partial)
+        var file = new DirectFile(partial is null || File.Exists(partial)
             ? FileBytes.OpenWrite(partial ?? full)
-            : FileBytes.CreateNew(partial);
+            : FileBytes.CreateNew(partial));
         try
         {
             var sector = await UnfinishedTarget.ReadMarkAsync(file, cancellationToken);

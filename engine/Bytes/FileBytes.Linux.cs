@@ -5,6 +5,9 @@ namespace Registry.Engine.Bytes;
 
 public sealed partial class FileBytes
 {
+    /// <summary>EINVAL.</summary>
+    internal const int InvalidArgument = 22;
+
     private const int SeekEnd = 2;
     private const int SeekData = 3;
     private const int SeekHole = 4;
@@ -13,7 +16,6 @@ public sealed partial class FileBytes
     private const int InterruptedCall = 4;
     private const int NoSuchAddress = 6;
     private const int CrossDevice = 18;
-    private const int InvalidArgument = 22;
     private const int NotImplemented = 38;
     private const int NotSupported = 95;
 

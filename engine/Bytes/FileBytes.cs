@@ -37,6 +37,9 @@ public sealed partial class FileBytes : IByteFile
     /// <summary>Whether this is a device: its length is fixed, and a fresh one is not zero.</summary>
     public bool IsBlockDevice { get; }
 
+    /// <summary>The open file's number in this process.</summary>
+    internal nint Descriptor => handle.DangerousGetHandle();
+
     /// <summary>Length in bytes; grows with writes where this was opened to write.</summary>
     public long Length => Interlocked.Read(ref length);
 
@@ -264,7 +267,8 @@ public sealed partial class FileBytes : IByteFile
         }
     }
 
-    private void Grow(long end)
+    /// <summary>Notes that the file has become longer, by a write of another handle too.</summary>
+    internal void Grow(long end)
     {
         var seen = Length;
         while (!IsBlockDevice && end > seen)
