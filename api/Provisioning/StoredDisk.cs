@@ -35,8 +35,17 @@ internal sealed class StoredDisk : IAsyncDisposable
         StoreSet stores, Image image, RegistryMetrics metrics, CancellationToken cancellationToken)
     {
         var format = FormatOf(image);
-        return await OpenAsync(
-            await stores.OpenAsync(image, cancellationToken), image, format, metrics, cancellationToken);
+        var blob = await stores.OpenAsync(image, cancellationToken);
+        try
+        {
+            blob.Share();
+            return await OpenAsync(blob, image, format, metrics, cancellationToken);
+        }
+        catch
+        {
+            blob.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Opens the disk in a stored blob.</summary>
@@ -118,6 +127,7 @@ internal sealed class StoredDisk : IAsyncDisposable
     {
         _metrics.StoreRead(Blob.BytesRead);
         await Disk.DisposeAsync();
+        Blob.Dispose();
     }
 
     /// <summary>How an image's bytes are read as a disk.</summary>

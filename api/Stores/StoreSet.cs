@@ -19,6 +19,11 @@ public sealed record ConfiguredStore(IBlobStore Blobs, StoreSection Settings);
 /// <summary>The configured stores by id.</summary>
 public sealed partial class StoreSet : IDisposable
 {
+    /// <summary>Of the memory there is, for what concurrent readers of an image share.</summary>
+    private const int RecentShare = 32;
+
+    private const long RecentMax = 256 << 20;
+
     /// <summary>How long a store that failed is asked last.</summary>
     private static readonly TimeSpan Shunned = TimeSpan.FromSeconds(15);
 
@@ -60,6 +65,10 @@ public sealed partial class StoreSet : IDisposable
         Default = _stores[(sections.FirstOrDefault(s => s.Default) ?? sections.First(s => s.TakesUploads)).Id].Blobs;
         All = [.. sections.Select(s => _stores[s.Id])];
     }
+
+    /// <summary>What readers of the same image share.</summary>
+    internal RecentBlocks Recent { get; } = new((int)(
+        Math.Min(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / RecentShare, RecentMax) / BlobIndex.BlockBytes));
 
     /// <summary>Where uploads go that name no store.</summary>
     public IBlobStore Default { get; }

@@ -7,7 +7,7 @@ namespace Registry.Api.Stores;
 /// the next of the image's stores goes on from there.</summary>
 /// <remarks>All copies of an image have one index digest, so what one store began another can continue. Reads are
 /// positional and may run in parallel.</remarks>
-public sealed class StoredBlob : IVerifiedBytes
+public sealed class StoredBlob : IVerifiedBytes, IDisposable
 {
     private readonly Lock _turn = new();
     private readonly StoreSet _stores;
@@ -16,6 +16,7 @@ public sealed class StoredBlob : IVerifiedBytes
     private ImageLocation _location;
     private VerifiedBlob _blob;
     private Task<bool>? _move;
+    private bool _isShared;
     private long _bytesRead;
     private long _indexBytesRead;
 
@@ -72,6 +73,17 @@ public sealed class StoredBlob : IVerifiedBytes
         throw first!;
     }
 
+    /// <summary>From now on it shares what it reads with those that read the same image at the same time, until it is
+    /// disposed.</summary>
+    internal void Share()
+    {
+        _isShared = true;
+        _blob.Share(_stores.Recent);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _blob.Dispose();
+
     /// <inheritdoc cref="VerifiedBlob.ReadAsync"/>
     public ValueTask<int> ReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken) =>
         AskAsync(blob => blob.ReadAsync(offset, buffer, cancellationToken));
@@ -123,6 +135,12 @@ public sealed class StoredBlob : IVerifiedBytes
                 var blob = await VerifiedBlob.OpenAsync(
                     _stores.Get(location.StoreId), location, _isCached ? _stores.CacheOf(location.StoreId) : null,
                     CancellationToken.None); // for everybody who reads
+                if (_isShared)
+                {
+                    blob.Share(_stores.Recent);
+                    _blob.Dispose();
+                }
+
                 lock (_turn)
                 {
                     _bytesRead += _blob.BytesRead;

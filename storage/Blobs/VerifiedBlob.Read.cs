@@ -144,6 +144,11 @@ public sealed partial class VerifiedBlob
     }
 
     private Task ReadBlocksAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken) =>
+        _recent is { } recent
+            ? recent.ReadAsync(_key, start, blocks, ReadKeptBlocksAsync, cancellationToken)
+            : ReadKeptBlocksAsync(start, blocks, cancellationToken);
+
+    private Task ReadKeptBlocksAsync(long start, Memory<byte> blocks, CancellationToken cancellationToken) =>
         _cache is null
             ? FetchBlocksAsync(start, blocks, cancellationToken)
             : _cache.ReadAsync(_key, BlobPart.Data, start, blocks, _blocks, cancellationToken);

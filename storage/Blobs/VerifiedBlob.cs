@@ -13,7 +13,7 @@ public readonly record struct BlobRun(long Length, bool IsZero);
 /// upload.</summary>
 /// <remarks>Reads are positional and may run in parallel. Pieces of 4 KiB that are known to be zero are never read.
 /// Keeps at most 16 blocks of 64 KiB and 6.4 MiB of index.</remarks>
-public sealed partial class VerifiedBlob : IVerifiedBytes
+public sealed partial class VerifiedBlob : IVerifiedBytes, IDisposable
 {
     private const int EdgesKept = 16;
     private const int RunPagesMax = 16; // 1 GiB of data in one answer
@@ -25,6 +25,8 @@ public sealed partial class VerifiedBlob : IVerifiedBytes
     private readonly BlobIndexReader _index;
     private readonly BlockCache? _cache;
     private readonly BlockOrigin _blocks;
+    private RecentBlocks? _recent;
+    private IDisposable? _reader;
 
     private VerifiedBlob(
         IBlobStore store, BlobKey key, Counters counters, BlobIndexReader index, BlockCache? cache)
@@ -93,6 +95,19 @@ public sealed partial class VerifiedBlob : IVerifiedBytes
 
         return new VerifiedBlob(store, key, counters, index, cache);
     }
+
+    /// <summary>From now on it shares what it reads with those that read the same blob at the same time, until it is
+    /// disposed.</summary>
+    /// <param name="recent">What they share.</param>
+    public void Share(RecentBlocks recent)
+    {
+        ArgumentNullException.ThrowIfNull(recent);
+        _reader = recent.Join(_key);
+        _recent = recent;
+    }
+
+    /// <summary>Ends the sharing; nothing is open.</summary>
+    public void Dispose() => _reader?.Dispose();
 
     /// <summary>Describes the run of bytes that starts at an offset, without reading data.</summary>
     /// <param name="offset">Byte offset, 0 to <see cref="Length"/> exclusive.</param>

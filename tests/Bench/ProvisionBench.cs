@@ -75,13 +75,16 @@ internal static class ProvisionBench
         var whole = new List<Spent>();
         var ranges = new List<Spent>();
         var (four, fourDirect) = (new List<double>(), new List<double>());
+        var fourBytes = 0L;
         for (var round = 0; round < rounds; round++)
         {
             ours.Add(hosts.Time(() => hosts.Provision(0)));
             whole.Add(hosts.Time(hosts.DownloadAndConvert));
             ranges.Add(hosts.Time(hosts.ConvertByRanges));
             direct.Add(hosts.Time(() => hosts.Provision(0, "--direct")));
+            bytes = gate.BytesReceived;
             four.Add(await TogetherAsync(n => hosts.Provision(n)));
+            fourBytes = gate.BytesReceived - bytes;
             fourDirect.Add(await TogetherAsync(n => hosts.Provision(n, "--direct")));
         }
 
@@ -98,6 +101,9 @@ internal static class ProvisionBench
                 $"  {TogetherCount}{how} at once {Median(together):F2} s, {Median(together) / Median(one.Select(s => s.Wall)):F2} x one"));
         }
 
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"  {TogetherCount} at once read {(double)fourBytes / stored:F2} of stored from the store"));
         hosts.Thin(0);
         (requests, bytes) = (gate.Requests, gate.BytesReceived);
         var thin = Enumerable.Range(1, 5).Select(n => hosts.Time(() => hosts.Thin(n)).Wall).ToList();

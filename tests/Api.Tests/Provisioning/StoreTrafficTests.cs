@@ -54,10 +54,46 @@ public sealed class StoreTrafficTests(SharedS3 s3) : IAsyncLifetime
         Assert.InRange(moved.Bytes, moved.Allocated, (long)(moved.Allocated * most));
     }
 
+    [Fact]
+    public async Task Hosts_that_make_the_same_disk_at_once_are_one_reader_of_the_store()
+    {
+        using var directory = new TempDirectory();
+        var (id, raw) = await UploadAsync(directory, "qcow2", false, cluster => cluster / 32 % 8 == 0);
+        var bytes = _gate.BytesReceived;
+        using var ready = new CountdownEvent(4);
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var hosts = Enumerable.Range(0, 4).Select(_ => ReadAsync(id, raw, async () =>
+        {
+            ready.Signal();
+            await go.Task;
+        })).ToList();
+        Assert.True(ready.Wait(TimeSpan.FromMinutes(1), RegistryApp.Stop));
+        go.SetResult();
+        var starts = await Task.WhenAll(hosts);
+
+        // What the first one reads before the second is there is read twice.
+        Assert.InRange(_gate.BytesReceived - bytes, starts[0].Allocated, starts[0].Allocated * 2);
+    }
+
     private async Task<(long Bytes, long Requests, long Allocated, long Stored)> MeasureAsync(
         string format, bool isCompressed, Func<int, bool> isAllocated)
     {
         using var directory = new TempDirectory();
+        var (id, raw) = await UploadAsync(directory, format, isCompressed, isAllocated);
+        var (requests, bytes) = (_gate.Requests, _gate.BytesReceived);
+        var start = await ReadAsync(id, raw, () => Task.CompletedTask);
+        var moved = (
+            Bytes: _gate.BytesReceived - bytes, Requests: _gate.Requests - requests, start.Allocated, start.Stored);
+        TestContext.Current.TestOutputHelper!.WriteLine(JsonSerializer.Serialize(new
+        {
+            format, isCompressed, moved.Bytes, moved.Requests, moved.Allocated, moved.Stored,
+        }));
+        return moved;
+    }
+
+    private async Task<(string Id, string Raw)> UploadAsync(
+        TempDirectory directory, string format, bool isCompressed, Func<int, bool> isAllocated)
+    {
         var raw = directory.File("raw");
         Write(raw, isAllocated, isCompressed);
         var image = raw;
@@ -78,7 +114,12 @@ public sealed class StoreTrafficTests(SharedS3 s3) : IAsyncLifetime
             Assert.Equal(204, (int)uploaded.StatusCode);
         }
 
-        var (requests, bytes) = (_gate.Requests, _gate.BytesReceived);
+        return (id, raw);
+    }
+
+    // Everything that is sent is right, and everything is sent.
+    private async Task<DiskStart> ReadAsync(string id, string raw, Func<Task> started)
+    {
         var disk = File.ReadAllBytes(raw);
         var client = new Protos.V1.Provisioning.ProvisioningClient(_app.Grpc);
         using var call = client.ReadDisk(
@@ -86,7 +127,12 @@ public sealed class StoreTrafficTests(SharedS3 s3) : IAsyncLifetime
         var start = new DiskStart();
         await foreach (var message in call.ResponseStream.ReadAllAsync(RegistryApp.Stop))
         {
-            start = message.Start ?? start;
+            if (message.Start is not null)
+            {
+                start = message.Start;
+                await started();
+            }
+
             if (message.Data is { } data)
             {
                 var part = disk.AsSpan((int)data.Offset, data.Data.Length);
@@ -96,13 +142,7 @@ public sealed class StoreTrafficTests(SharedS3 s3) : IAsyncLifetime
         }
 
         Assert.False(disk.AsSpan().ContainsAnyExcept((byte)0), "content was not sent");
-        var moved = (
-            Bytes: _gate.BytesReceived - bytes, Requests: _gate.Requests - requests, start.Allocated, start.Stored);
-        TestContext.Current.TestOutputHelper!.WriteLine(JsonSerializer.Serialize(new
-        {
-            format, isCompressed, moved.Bytes, moved.Requests, moved.Allocated, moved.Stored,
-        }));
-        return moved;
+        return start;
     }
 
     private static void Write(string path, Func<int, bool> isAllocated, bool isCompressible)
