@@ -296,6 +296,7 @@ public static class RegistryServer
         extensions.MapDescription();
         extensions.MapOpenApiDocument();
         extensions.MapDisks();
+        extensions.MapExtents();
         extensions.MapDiskJson();
         extensions.MapNbd();
         extensions.MapProvisions();

@@ -1,8 +1,11 @@
 using System.CommandLine;
+using System.Net.Sockets;
 using System.Text.Json;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Grpc.Net.Client.Configuration;
+using Registry.Api.Errors;
+using Registry.Api.Grpc;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -77,10 +80,18 @@ internal sealed class Connection : IDisposable
         },
     };
 
-    private readonly GrpcChannel _channel;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(100);
 
-    private Connection(GrpcChannel channel, Metadata headers)
+    private readonly GrpcChannel _channel;
+    private readonly HttpClient _streams;
+
+    private Connection(Uri address, GrpcChannel channel, Metadata headers)
     {
+        _streams = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectAsync, MaxResponseDrainSize = 0 })
+        {
+            BaseAddress = address,
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
         _channel = channel;
         Headers = headers;
         Images = new Protos.V1.Images.ImagesClient(channel);
@@ -109,11 +120,13 @@ internal sealed class Connection : IDisposable
             throw new CommandException($"'{url}' is not a URL.");
         }
 
-        using var http = new HttpClient();
+        using var http = new HttpClient { Timeout = Timeout.InfiniteTimeSpan };
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(Patience);
         try
         {
-            await using var body = await http.GetStreamAsync(new Uri(address, "/registry/v1"), cancellationToken);
-            using var description = await JsonDocument.ParseAsync(body, default, cancellationToken);
+            await using var body = await http.GetStreamAsync(new Uri(address, "/registry/v1"), patience.Token);
+            using var description = await JsonDocument.ParseAsync(body, default, patience.Token);
             var grpc = description.RootElement.GetProperty("grpc").GetString()!;
             var headers = new Metadata();
             if (!string.IsNullOrEmpty(token))
@@ -122,17 +135,45 @@ internal sealed class Connection : IDisposable
             }
 
             return new Connection(
-                GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
+                address, GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
         }
         catch (HttpRequestException e)
         {
-            // Of TLS that failed, the outer exception only says so.
-            var why = e.HttpRequestError == HttpRequestError.SecureConnectionError ? e.InnerException ?? e : e;
-            throw new CommandException($"no registry answers at {url}: {why.Message}");
+            throw new CommandException($"no registry answers at {url}: {Why(e)}");
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new CommandException($"what is at {url} does not answer.");
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException)
         {
             throw new CommandException($"what answers at {url} is not a registry.");
+        }
+    }
+
+    /// <summary>Opens what the extension API streams, to be read on the caller's thread.</summary>
+    /// <param name="path">From /registry/v1 on.</param>
+    /// <param name="cancellationToken">Cancels; not the reading.</param>
+    /// <exception cref="RpcException">The registry refuses, or is away, with the status that gRPC would have.</exception>
+    public Stream Open(string path, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        request.Headers.TryAddWithoutValidation("Accept", "application/x-protobuf, application/json");
+        foreach (var header in Headers)
+        {
+            request.Headers.TryAddWithoutValidation(header.Key, header.Value);
+        }
+
+        try
+        {
+            var response = _streams.Send(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+            return response.IsSuccessStatusCode
+                ? response.Content.ReadAsStream(cancellationToken)
+                : throw Refusal(response, cancellationToken);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new RpcException(new Status(StatusCode.Unavailable, $"The registry does not answer: {Why(e)}", e));
         }
     }
 
@@ -157,5 +198,45 @@ internal sealed class Connection : IDisposable
         : new CommandException($"more than one image is called '{idOrName}'; name it by its id.");
 
     /// <inheritdoc/>
-    public void Dispose() => _channel.Dispose();
+    public void Dispose()
+    {
+        _channel.Dispose();
+        _streams.Dispose();
+    }
+
+    private static RpcException Refusal(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        using (response)
+        {
+            using var body = new StreamReader(response.Content.ReadAsStream(cancellationToken));
+            var text = body.ReadToEnd();
+            var reason = response.Headers.TryGetValues(ErrorBody.ReasonHeader, out var values) ? values.First() : "";
+            var status = ErrorCatalog.GrpcStatus((int)response.StatusCode);
+            var message = ImageApi.Sentence(text) ?? $"It answers {(int)response.StatusCode} {response.ReasonPhrase}.";
+            return reason.Length > 0
+                ? GrpcErrors.Failure(status, new ErrorDetail { Code = reason, Message = message })
+                : new RpcException(new Status(status, message));
+        }
+    }
+
+    // A socket that was never waited for blocks in the kernel; others wake two threads for each piece that arrives.
+    private static ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            socket.Connect(context.DnsEndPoint);
+            return new(new NetworkStream(socket, ownsSocket: true));
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    // Of TLS that failed, the outer exception only says so.
+    private static string Why(HttpRequestException failure) =>
+        (failure.HttpRequestError == HttpRequestError.SecureConnectionError ? failure.InnerException ?? failure : failure)
+        .Message;
 }

@@ -187,23 +187,28 @@ internal sealed class ImageApi : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 
-    // JSON with the reason; Glance puts line breaks of HTML into it.
-    private static string Reason(HttpResponseMessage response, string text)
+    /// <summary>The sentence in a refusal's JSON, in which Glance puts line breaks of HTML; null where there is none.</summary>
+    internal static string? Sentence(string text)
     {
-        var status = (int)response.StatusCode;
         try
         {
             using var document = JsonDocument.Parse(text);
             var message = document.RootElement.GetProperty("message").GetString()!
                 .Replace("<br />", " ", StringComparison.Ordinal);
-            return string.Create(
-                CultureInfo.InvariantCulture,
-                $"{string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))} ({status})");
+            return string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
         {
-            return string.Create(CultureInfo.InvariantCulture, $"it answers {status} {response.ReasonPhrase}");
+            return null;
         }
+    }
+
+    private static string Reason(HttpResponseMessage response, string text)
+    {
+        var status = ((int)response.StatusCode).ToString(CultureInfo.InvariantCulture);
+        return Sentence(text) is { } sentence
+            ? $"{sentence} ({status})"
+            : $"it answers {status} {response.ReasonPhrase}";
     }
 }
 

@@ -42,6 +42,11 @@ public static class ErrorCatalog
     /// <summary>All codes that have an entry.</summary>
     public static IEnumerable<ErrorCode> Codes => Entries.Keys;
 
+    /// <summary>What gRPC says where HTTP says a status.</summary>
+    public static StatusCode GrpcStatus(int httpStatus) =>
+        Entries.Values.FirstOrDefault(entry => entry.HttpStatus == httpStatus, new(httpStatus, StatusCode.Unknown, ""))
+            .GrpcStatus;
+
     /// <summary>The entry of a code.</summary>
     public static ErrorEntry Entry(ErrorCode code) => Entries[code];
 }

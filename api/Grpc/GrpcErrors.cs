@@ -4,6 +4,7 @@ using Grpc.Core.Interceptors;
 using Registry.Api.Auth;
 using Registry.Api.Errors;
 using Registry.Protos.V1;
+using Registry.Storage.Domain;
 
 namespace Registry.Api.Grpc;
 
@@ -72,18 +73,24 @@ public sealed partial class GrpcErrors(ILogger<GrpcErrors> logger) : Interceptor
                     new Status(StatusCode.Internal, "The server failed on this call; its log has the cause."));
             }
 
-            var entry = ErrorCatalog.Entry(refusal.Code);
-            Log.Refused(logger, context.Method, entry.GrpcStatus, refusal.Reason ?? entry.Name);
-            var detail = new ErrorDetail
-            {
-                Code = entry.Name,
-                Reason = refusal.Reason ?? "",
-                Message = refusal.Message,
-            };
-            throw new RpcException(
-                new Status(entry.GrpcStatus, refusal.Message), new Metadata { { Trailer, detail.ToByteArray() } });
+            var status = ErrorCatalog.Entry(refusal.Code).GrpcStatus;
+            var detail = Detail(refusal);
+            Log.Refused(logger, context.Method, status, detail.Reason.Length > 0 ? detail.Reason : detail.Code);
+            throw Failure(status, detail);
         }
     }
+
+    /// <summary>What a refusal is to clients.</summary>
+    internal static ErrorDetail Detail(RegistryException refusal) => new()
+    {
+        Code = ErrorCatalog.Entry(refusal.Code).Name,
+        Reason = refusal.Reason ?? "",
+        Message = refusal.Message,
+    };
+
+    /// <summary>A call that was refused.</summary>
+    internal static RpcException Failure(StatusCode status, ErrorDetail detail) =>
+        new(new Status(status, detail.Message), new Metadata { { Trailer, detail.ToByteArray() } });
 
     private static partial class Log
     {

@@ -66,6 +66,20 @@ internal sealed record DiskView(QcowShape? Shape, long? Size)
         }
     }
 
+    /// <summary>A number of bytes in a request's query; null where there is none.</summary>
+    /// <exception cref="RegistryException">BadRequest: it is no number of bytes.</exception>
+    public static long? Bytes(IQueryCollection query, string name)
+    {
+        try
+        {
+            return query[name] is [{ } text, ..] ? Sizes.Parse(text) : null;
+        }
+        catch (FormatException e)
+        {
+            throw ImageRules.Bad($"{name}: {e.Message}");
+        }
+    }
+
     private static QcowShape Shaped(string? compat, long? cluster)
     {
         var shape = QcowShape.Default with
@@ -86,18 +100,6 @@ internal sealed record DiskView(QcowShape? Shape, long? Size)
         catch (DiskOperationException e)
         {
             throw ImageRules.Bad(e.Message);
-        }
-    }
-
-    private static long? Bytes(IQueryCollection query, string name)
-    {
-        try
-        {
-            return query[name] is [{ } text, ..] ? Sizes.Parse(text) : null;
-        }
-        catch (FormatException e)
-        {
-            throw ImageRules.Bad($"{name}: {e.Message}");
         }
     }
 }
