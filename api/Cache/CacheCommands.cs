@@ -44,29 +44,30 @@ internal sealed partial class CacheCommands(
     public IReadOnlyList<string> ListQueued(Caller caller, string rule) =>
         [.. Require(caller, rule).Queue.List().Select(waiting => waiting.ImageId)];
 
-    /// <summary>Has an image fetched.</summary>
+    /// <summary>Has an image fetched; one that is in the cache whole has nothing to wait for.</summary>
     /// <exception cref="RegistryException">NotFound: no such image, or there is no cache. Forbidden. BadRequest: the
     /// image is not active.</exception>
     public async Task QueueAsync(Caller caller, string rule, string imageId, CancellationToken cancellationToken)
     {
         var image = await SeeAsync(caller, imageId, cancellationToken) ?? throw ImageCommands.NotFound(imageId);
         policy.Require(caller, rule, image);
-        var (_, queue) = RequireOn();
+        var (blocks, queue) = RequireOn();
         if (image.Status != ImageStatus.Active)
         {
             throw new RegistryException(
                 ErrorCode.BadRequest, "Only images with status active can be targeted for queueing", "not_active");
         }
 
-        queue.Add(image.Id);
+        if (!await HasWholeAsync(blocks, image, cancellationToken))
+        {
+            queue.Add(image.Id);
+        }
     }
 
-    /// <summary>Takes an image out of the cache, out of the queue, or both; one that is in neither is no error.</summary>
+    /// <summary>Takes an image out of the cache and out of the queue; one that is in neither is no error.</summary>
     /// <exception cref="RegistryException">NotFound: no such image, nor anything of it here; or there is no cache.
     /// Forbidden.</exception>
-    public async Task DropAsync(
-        Caller caller, string rule, string imageId, bool fromCache, bool fromQueue,
-        CancellationToken cancellationToken)
+    public async Task DropAsync(Caller caller, string rule, string imageId, CancellationToken cancellationToken)
     {
         if (await SeeAsync(caller, imageId, cancellationToken) is { } image)
         {
@@ -82,16 +83,19 @@ internal sealed partial class CacheCommands(
         }
 
         var (blocks, queue) = RequireOn();
-        if (fromQueue)
-        {
-            queue.Remove(imageId);
-        }
-
-        if (fromCache)
-        {
-            blocks.Drop(key => key.ImageId == imageId);
-        }
+        queue.Remove(imageId);
+        blocks.Drop(key => key.ImageId == imageId);
     }
+
+    /// <summary>Takes an image out of the cache alone, without a look at whether there is such an image.</summary>
+    /// <exception cref="RegistryException">Forbidden; NotFound: there is no cache.</exception>
+    public void DropCached(Caller caller, string rule, string imageId) =>
+        Require(caller, rule).Blocks.Drop(key => key.ImageId == imageId);
+
+    /// <summary>Takes an image out of the queue alone, without a look at whether there is such an image.</summary>
+    /// <exception cref="RegistryException">Forbidden; NotFound: there is no cache.</exception>
+    public void DropQueued(Caller caller, string rule, string imageId) =>
+        Require(caller, rule).Queue.Remove(imageId);
 
     /// <summary>Empties the cache.</summary>
     /// <returns>How many images were in it.</returns>
@@ -129,9 +133,7 @@ internal sealed partial class CacheCommands(
     {
         var image = await SeeAsync(caller, imageId, cancellationToken) ?? throw ImageCommands.NotFound(imageId);
         policy.Require(caller, "list_cached_nodes", image);
-        var entry = RequireOn().Blocks.List().FirstOrDefault(
-            entry => image.Locations.Any(location => location.Key == entry.Key));
-        return entry is not null && await IsWholeAsync(image, entry, cancellationToken);
+        return await HasWholeAsync(RequireOn().Blocks, image, cancellationToken);
     }
 
     /// <summary>Removes what belongs to no image any more, as the server itself.</summary>
@@ -172,6 +174,13 @@ internal sealed partial class CacheCommands(
         }
 
         return cache.Blocks!.List().FirstOrDefault(one => one.Key == entry.Key)?.IsWhole ?? false;
+    }
+
+    private async Task<bool> HasWholeAsync(BlockCache blocks, Image image, CancellationToken cancellationToken)
+    {
+        var entry = blocks.List().FirstOrDefault(
+            entry => image.Locations.Any(location => location.Key == entry.Key));
+        return entry is not null && await IsWholeAsync(image, entry, cancellationToken);
     }
 
     private bool IsHere(string imageId) =>

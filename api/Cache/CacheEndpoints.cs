@@ -85,8 +85,7 @@ internal static class CacheEndpoints
 
     private static async Task DropAsync(HttpContext context, string id, CacheCommands commands)
     {
-        await commands.DropAsync(
-            Caller.Of(context), Delete, id, fromCache: true, fromQueue: true, context.RequestAborted);
+        await commands.DropAsync(Caller.Of(context), Delete, id, context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -158,18 +157,17 @@ internal static class CacheEndpoints
     private static Task ClearQueuedAsync(HttpContext context, CacheCommands commands) =>
         WriteCountAsync(context, commands.ClearQueued(Caller.Of(context), Manage));
 
-    private static async Task DropCachedAsync(HttpContext context, string id, CacheCommands commands)
+    // These two do not say that there is no such image: glance-cache-manage takes a 404 for a service without a cache.
+    private static Task DropCachedAsync(HttpContext context, string id, CacheCommands commands)
     {
-        await commands.DropAsync(
-            Caller.Of(context), Manage, id, fromCache: true, fromQueue: false, context.RequestAborted);
-        await WriteAsync(context, json => json.WriteNullValue());
+        commands.DropCached(Caller.Of(context), Manage, id);
+        return WriteAsync(context, json => json.WriteNullValue());
     }
 
-    private static async Task DropQueuedAsync(HttpContext context, string id, CacheCommands commands)
+    private static Task DropQueuedAsync(HttpContext context, string id, CacheCommands commands)
     {
-        await commands.DropAsync(
-            Caller.Of(context), Manage, id, fromCache: false, fromQueue: true, context.RequestAborted);
-        await WriteAsync(context, json => json.WriteNullValue());
+        commands.DropQueued(Caller.Of(context), Manage, id);
+        return WriteAsync(context, json => json.WriteNullValue());
     }
 
     private static async Task QueueOldAsync(HttpContext context, string id, CacheCommands commands)
@@ -215,7 +213,8 @@ internal static class CacheEndpoints
         json.WriteEndArray();
     }
 
-    private static double Seconds(DateTimeOffset time) => time.ToUnixTimeMilliseconds() / 1000.0;
+    // With their fractions, always: the clients print a time without one in another form.
+    private static double Seconds(DateTimeOffset time) => (time - DateTimeOffset.UnixEpoch).TotalSeconds;
 
     private static async Task WriteAsync(HttpContext context, Action<Utf8JsonWriter> write)
     {

@@ -33,6 +33,25 @@ public sealed class CacheApiTests(CacheApp cache) : IClassFixture<CacheApp>
         Assert.Equal(204, (await cache.SendAsync(HttpMethod.Delete, $"/v2/cache/{id}")).Status);
     }
 
+    [Theory]
+    [InlineData("cache", 202)]
+    [InlineData("queued_images", 200)]
+    public async Task What_is_in_the_cache_whole_is_not_queued(string route, int status)
+    {
+        await using var slow = new CacheApp { App = { Settings = { ["Registry:Cache:QueueDelay"] = "01:00:00" } } };
+        await slow.InitializeAsync();
+        var whole = await slow.App.UploadAsync(Noise(300_000));
+        var missing = await slow.App.UploadAsync(Noise(300_000));
+        await slow.DownloadAsync(whole);
+        foreach (var id in new[] { whole, missing })
+        {
+            Assert.Equal(status, (await slow.SendAsync(HttpMethod.Put, $"/v2/{route}/{id}")).Status);
+        }
+
+        var (_, list) = await slow.SendAsync(HttpMethod.Get, "/v2/queued_images");
+        Assert.Equal(missing, Assert.Single(list.GetProperty("queued_images").EnumerateArray()).GetString());
+    }
+
     [Fact]
     public async Task What_was_downloaded_is_cached_and_what_was_read_in_part_is_not_listed()
     {
@@ -118,6 +137,12 @@ public sealed class CacheApiTests(CacheApp cache) : IClassFixture<CacheApp>
         Assert.NotNull(await cache.FindAsync(id));
         Assert.Equal(200, (await cache.SendAsync(HttpMethod.Delete, $"/v2/cached_images/{id}")).Status);
         Assert.Null(await cache.FindAsync(id));
+        foreach (var gone in new[] { $"queued_images/{Guid.NewGuid()}", $"cached_images/{Guid.NewGuid()}" })
+        {
+            (status, answer) = await cache.SendAsync(HttpMethod.Delete, $"/v2/{gone}");
+            Assert.Equal((200, System.Text.Json.JsonValueKind.Null), (status, answer.ValueKind));
+        }
+
         (status, answer) = await cache.SendAsync(HttpMethod.Delete, "/v2/queued_images");
         Assert.Equal((200, 0), (status, answer.GetProperty("num_deleted").GetInt32()));
     }
