@@ -18,6 +18,9 @@ public sealed record GlanceOptions
     /// <summary>Whether it has a store of images elsewhere in the web, and tells where images are.</summary>
     public bool HasLocations { get; init; }
 
+    /// <summary>Whether it keeps a cache of images, and has the API that looks after it, old and new.</summary>
+    public bool HasCache { get; init; }
+
     /// <summary>Its region in the catalogue, by whose limits it goes; null for none.</summary>
     public string? LimitsRegion { get; init; }
 
@@ -129,12 +132,14 @@ public sealed class GlanceServer : IAsyncDisposable
             Directory.CreateDirectory(_directory.File(name));
         }
 
+        // With a cache, the order of the flavour keystone+cachemanagement.
         var identity = _options.Keystone is null ? "context" : "authtoken context";
+        var cache = _options.HasCache ? "cache cachemanage " : "";
         await File.WriteAllTextAsync(_directory.File("policy.yaml"), "{}", cancellationToken);
         await File.WriteAllTextAsync(_directory.File("schema-image.json"), CustomProperties, cancellationToken);
         await File.WriteAllTextAsync(_directory.File("paste.ini"), $"""
             [pipeline:glance-api-lab]
-            pipeline = versionnegotiation {identity} rootapp
+            pipeline = versionnegotiation {identity} {cache}rootapp
             [composite:rootapp]
             paste.composite_factory = glance.api:root_app_factory
             /: apiversions
@@ -150,6 +155,10 @@ public sealed class GlanceServer : IAsyncDisposable
             delay_auth_decision = true
             [filter:context]
             paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
+            [filter:cache]
+            paste.filter_factory = glance.api.middleware.cache:CacheFilter.factory
+            [filter:cachemanage]
+            paste.filter_factory = glance.api.middleware.cache_manage:CacheManageFilter.factory
             """, cancellationToken);
         await File.WriteAllTextAsync(Settings, $"""
             [DEFAULT]
@@ -164,6 +173,7 @@ public sealed class GlanceServer : IAsyncDisposable
             enforce_secure_rbac = true
             use_keystone_limits = {_endpoint is not null}
             use_stderr = true
+            {(_options.HasCache ? $"image_cache_dir = {_directory.File("cache")}" : "")}
             [database]
             connection = {Connection(_postgres, _options.Database)}
             [paste_deploy]

@@ -25,7 +25,8 @@ public sealed class OpenStackClients : IAsyncDisposable
 
     private OpenStackClients()
     {
-        var start = new ProcessStartInfo(Python, ["-u", RepositoryTree.File("tests", "Support", "clients.py")])
+        // -B: scripts import what lies beside them, and nothing is to be left there.
+        var start = new ProcessStartInfo(Python, ["-u", "-B", RepositoryTree.File("tests", "Support", "clients.py")])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

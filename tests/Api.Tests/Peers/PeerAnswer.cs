@@ -63,6 +63,10 @@ public static partial class PeerAnswer
     public static string Status(ToolResult result) =>
         $"{result.ExitCode} {HttpStatus().Match(result.Error + result.Output).Value}";
 
+    /// <summary>Whether a command was refused: by its exit code or, as those of the cache end well, by what it says.</summary>
+    public static bool IsRefusal(ToolResult result) =>
+        result.ExitCode != 0 || HttpStatus().IsMatch(result.Error + result.Output);
+
     private static string NormalOutput(string output, Peer peer)
     {
         if (Parsed(output) is { } json)

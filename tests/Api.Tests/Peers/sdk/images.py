@@ -1,62 +1,19 @@
 """Calls every method of the OpenStack SDK's image proxy, as users of two projects, and prints what each answered."""
-import hashlib
 import io
 import json
 import os
 import sys
 
-import openstack
+sys.path.insert(0, os.path.dirname(__file__))
+from calls import answers, call, connect
 
 FILES = sys.argv[1]
 WEB = sys.argv[2]
 ONE, TWO, THREE = ("81111111-2222-4333-8444-00000000000%d" % n for n in (1, 2, 3))
 
-
-def connect(user, project):
-    return openstack.connect(
-        auth_url=os.environ["OS_AUTH_URL"], username=user, password=os.environ["OS_PASSWORD"], project_name=project,
-        user_domain_id="default", project_domain_id="default", region_name=os.environ["OS_REGION_NAME"],
-        load_envvars=False, load_yaml_config=False)
-
-
-def plain(value):
-    """A value as JSON has it, without where the SDK got it from."""
-    if isinstance(value, openstack.resource.Resource):
-        value = value.to_dict()
-        value.pop("location", None)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, bytes):
-        return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
-    if hasattr(value, "__next__") or isinstance(value, (list, tuple, set)):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return {"status": value.status_code} if hasattr(value, "status_code") else type(value).__name__
-
-
-answers = []
-
-
-def call(name, method, /, *positional, differs=None, ours=None, **named):
-    """Calls a method, and notes what came of it. Where the services differ on purpose, differs says why, and ours has
-    some of the registry's answer."""
-    noted = {"call": name}
-    if differs:
-        noted.update(differs=differs, ours=ours)
-    try:
-        noted["answer"] = plain(method(*positional, **named))
-    except openstack.exceptions.HttpException as refused:
-        noted.update(status=refused.status_code)  # each service says it in its own words
-    except Exception as failed:
-        noted.update(error=type(failed).__name__)
-    answers.append(noted)
-
-
 owner, other, admin = connect("demo1-member", "demo1"), connect("demo2-member", "demo2"), connect("admin", "admin")
 mine, theirs, all_of_it = owner.image, other.image, admin.image
 project = other.current_project_id
-
 
 
 def described(schema):
