@@ -66,13 +66,13 @@ internal static class CacheCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var cache = Open(parsed);
-            using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
-            var found = await registry.FindImageAsync(parsed.GetValue(image)!, cancellationToken);
+            using var api = ConnectionOptions.ImageApiOf(parsed);
+            var (id, digest) = await api.FindDigestAsync(parsed.GetValue(image)!, cancellationToken);
             await cache.UseAsync(
-                found.Id,
-                found.HashValue,
+                id,
+                digest,
                 path => ProvisionCommand.DownloadAsync(
-                    registry, found, path, ProvisionMark.Of(found, "raw", 0), parsed, cancellationToken),
+                    path, ProvisionMark.Of(id, digest, "raw", 0), parsed, cancellationToken),
                 path =>
                 {
                     Console.WriteLine(path);

@@ -1,11 +1,8 @@
 using System.CommandLine;
-using System.Net.Sockets;
 using System.Text.Json;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Grpc.Net.Client.Configuration;
-using Registry.Api.Errors;
-using Registry.Api.Grpc;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -40,6 +37,9 @@ internal static class ConnectionOptions
 
     /// <summary>The Image API of the server that the command line names.</summary>
     public static ImageApi ImageApiOf(ParseResult parsed) => new(UrlOf(parsed), TokenOf(parsed));
+
+    /// <summary>The disks of the server that the command line names.</summary>
+    public static RegistryFeed FeedOf(ParseResult parsed) => new(UrlOf(parsed), TokenOf(parsed));
 
     /// <summary>The token that the command line, or else the environment, says; null for none.</summary>
     public static string? TokenOf(ParseResult parsed) =>
@@ -83,15 +83,9 @@ internal sealed class Connection : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(100);
 
     private readonly GrpcChannel _channel;
-    private readonly HttpClient _streams;
 
-    private Connection(Uri address, GrpcChannel channel, Metadata headers)
+    private Connection(GrpcChannel channel, Metadata headers)
     {
-        _streams = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectAsync, MaxResponseDrainSize = 0 })
-        {
-            BaseAddress = address,
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
         _channel = channel;
         Headers = headers;
         Images = new Protos.V1.Images.ImagesClient(channel);
@@ -135,7 +129,7 @@ internal sealed class Connection : IDisposable
             }
 
             return new Connection(
-                address, GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
+                GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
         }
         catch (HttpRequestException e)
         {
@@ -148,32 +142,6 @@ internal sealed class Connection : IDisposable
         catch (Exception e) when (e is JsonException or KeyNotFoundException)
         {
             throw new CommandException($"what answers at {url} is not a registry.");
-        }
-    }
-
-    /// <summary>Opens what the extension API streams, to be read on the caller's thread.</summary>
-    /// <param name="path">From /registry/v1 on.</param>
-    /// <param name="cancellationToken">Cancels; not the reading.</param>
-    /// <exception cref="RpcException">The registry refuses, or is away, with the status that gRPC would have.</exception>
-    public Stream Open(string path, CancellationToken cancellationToken)
-    {
-        using var request = new HttpRequestMessage(HttpMethod.Get, path);
-        request.Headers.TryAddWithoutValidation("Accept", "application/x-protobuf, application/json");
-        foreach (var header in Headers)
-        {
-            request.Headers.TryAddWithoutValidation(header.Key, header.Value);
-        }
-
-        try
-        {
-            var response = _streams.Send(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-            return response.IsSuccessStatusCode
-                ? response.Content.ReadAsStream(cancellationToken)
-                : throw Refusal(response, cancellationToken);
-        }
-        catch (HttpRequestException e)
-        {
-            throw new RpcException(new Status(StatusCode.Unavailable, $"The registry does not answer: {Why(e)}", e));
         }
     }
 
@@ -198,45 +166,10 @@ internal sealed class Connection : IDisposable
         : new CommandException($"more than one image is called '{idOrName}'; name it by its id.");
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _channel.Dispose();
-        _streams.Dispose();
-    }
+    public void Dispose() => _channel.Dispose();
 
-    private static RpcException Refusal(HttpResponseMessage response, CancellationToken cancellationToken)
-    {
-        using (response)
-        {
-            using var body = new StreamReader(response.Content.ReadAsStream(cancellationToken));
-            var text = body.ReadToEnd();
-            var reason = response.Headers.TryGetValues(ErrorBody.ReasonHeader, out var values) ? values.First() : "";
-            var status = ErrorCatalog.GrpcStatus((int)response.StatusCode);
-            var message = ImageApi.Sentence(text) ?? $"It answers {(int)response.StatusCode} {response.ReasonPhrase}.";
-            return reason.Length > 0
-                ? GrpcErrors.Failure(status, new ErrorDetail { Code = reason, Message = message })
-                : new RpcException(new Status(status, message));
-        }
-    }
-
-    // A socket that was never waited for blocks in the kernel; others wake two threads for each piece that arrives.
-    private static ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
-    {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        try
-        {
-            socket.Connect(context.DnsEndPoint);
-            return new(new NetworkStream(socket, ownsSocket: true));
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
-
-    // Of TLS that failed, the outer exception only says so.
-    private static string Why(HttpRequestException failure) =>
+    /// <summary>Why nobody answers. Of TLS that failed, the outer exception only says so.</summary>
+    internal static string Why(HttpRequestException failure) =>
         (failure.HttpRequestError == HttpRequestError.SecureConnectionError ? failure.InnerException ?? failure : failure)
         .Message;
 }

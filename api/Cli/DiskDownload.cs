@@ -9,15 +9,15 @@ namespace Registry.Api.Cli;
 
 /// <summary>Brings a stored image's disk to a target, and goes on by itself when the registry went away for a
 /// while.</summary>
-/// <param name="registry">The registry.</param>
+/// <param name="registry">Tells what of a disk is allocated; not asked for a raw one.</param>
 /// <param name="feed">Where the content comes from.</param>
-/// <param name="image">The image.</param>
+/// <param name="imageId">The image.</param>
 /// <param name="target">Where the disk goes.</param>
 /// <param name="isQcow">Whether it becomes a qcow2 file.</param>
 /// <param name="size">Bytes of the disk; 0 for the image's own.</param>
 /// <param name="patience">How long to try without getting on.</param>
 internal sealed class DiskDownload(
-    Connection registry, IDiskFeed feed, Image image, ProvisionTarget target, bool isQcow, long size, TimeSpan patience)
+    Connection? registry, IDiskFeed feed, string imageId, ProvisionTarget target, bool isQcow, long size, TimeSpan patience)
 {
     private static readonly TimeSpan PauseMin = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(5);
@@ -78,7 +78,7 @@ internal sealed class DiskDownload(
     private async Task<(DiskStart Start, long StoreBytesRead)> ReceiveAsync(
         long offset, long length, ProgressBar? progress, CancellationToken cancellationToken)
     {
-        var request = new ReadDiskRequest { ImageId = image.Id, Size = size, Start = offset, Length = length };
+        var request = new ReadDiskRequest { ImageId = imageId, Size = size, Start = offset, Length = length };
         await using var messages = feed.ReadAsync(request, cancellationToken).GetAsyncEnumerator(cancellationToken);
         var start = (await NextAsync(messages)).Start;
         await PrepareAsync(start, cancellationToken);
@@ -129,8 +129,8 @@ internal sealed class DiskDownload(
         var options = QcowShape.Default;
         diskSize = checked(diskSize + 511) & ~511L;
         var clusters = new ClusterSet(QcowLayout.ClusterCount(diskSize, options.ClusterSize));
-        using var call = registry.Provisioning.GetMap(
-            new GetMapRequest { ImageId = image.Id }, registry.Headers, cancellationToken: cancellationToken);
+        using var call = registry!.Provisioning.GetMap(
+            new GetMapRequest { ImageId = imageId }, registry.Headers, cancellationToken: cancellationToken);
         await foreach (var message in call.ResponseStream.ReadAllAsync(cancellationToken))
         {
             foreach (var extent in message.Extents.Where(

@@ -12,6 +12,8 @@ internal sealed class ImageApi : IDisposable
 {
     private const int AnswerBytesMax = 64 << 20;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan BusyPauseMin = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan BusyPauseMax = TimeSpan.FromSeconds(8);
 
     private readonly HttpClient _http;
     private readonly Uri _root;
@@ -80,6 +82,31 @@ internal sealed class ImageApi : IDisposable
         var found = await GetAsync($"/v2/images?limit=2&name={Uri.EscapeDataString(idOrName)}", cancellationToken);
         var images = found.GetProperty("images");
         return images.GetArrayLength() == 1 ? images[0] : throw Connection.NotOne(idOrName, images.GetArrayLength());
+    }
+
+    /// <summary>Finds an image by id or by name, and asks again where a registry, or its database, is busy: a crowd of hosts
+    /// keeps it so for a moment.</summary>
+    /// <returns>Its id, and the digest of its bytes; that is empty where it has none.</returns>
+    /// <exception cref="CommandException">None, or more than one of that name; or nobody answers.</exception>
+    /// <exception cref="ImageApiException">It is refused.</exception>
+    public async Task<(string Id, string Digest)> FindDigestAsync(string idOrName, CancellationToken cancellationToken)
+    {
+        for (var pause = BusyPauseMin; ; pause *= 2)
+        {
+            try
+            {
+                var found = await FindImageAsync(idOrName, cancellationToken);
+                return (found.GetProperty("id").GetString()!, found.GetProperty("os_hash_value").GetString() ?? "");
+            }
+            catch (ImageApiException e) when (e.Status == HttpStatusCode.ServiceUnavailable && pause < BusyPauseMax)
+            {
+                await Task.Delay(pause, cancellationToken);
+            }
+            catch (HttpRequestException e)
+            {
+                throw new CommandException($"no registry answers at {Name}: {Connection.Why(e)}");
+            }
+        }
     }
 
     /// <summary>Walks through all pages of a list.</summary>

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
 
@@ -83,16 +82,21 @@ internal static class ProvisionCommand
 
     /// <summary>Brings an image's disk, as far as the command line says how.</summary>
     public static async Task<DiskDownload.Outcome> DownloadAsync(
-        Connection registry, Image image, string path, ProvisionMark mark, ParseResult parsed,
-        CancellationToken cancellationToken)
+        string path, ProvisionMark mark, ParseResult parsed, CancellationToken cancellationToken)
     {
-        await using var store = parsed.GetValue(Direct)
-            ? await StoreFeed.OpenAsync(registry, image.Id, cancellationToken)
+        // A raw disk needs no gRPC, which takes a new process a while.
+        var (isDirect, isQcow) = (parsed.GetValue(Direct), mark.Format == "qcow2");
+        using var registry = isDirect || isQcow
+            ? await ConnectionOptions.ConnectAsync(parsed, cancellationToken)
             : null;
+        await using var store = isDirect
+            ? await StoreFeed.OpenAsync(registry!, mark.Image, cancellationToken)
+            : null;
+        using var feed = ConnectionOptions.FeedOf(parsed);
         await using var target = await ProvisionTarget.OpenAsync(
             path, mark, parsed.GetValue(Force), cancellationToken);
         var download = new DiskDownload(
-            registry, store ?? (IDiskFeed)new RegistryFeed(registry), image, target, mark.Format == "qcow2", mark.Size,
+            registry, store ?? (IDiskFeed)feed, mark.Image, target, isQcow, mark.Size,
             TimeSpan.FromSeconds(parsed.GetValue(Retry)));
         try
         {
@@ -108,12 +112,12 @@ internal static class ProvisionCommand
 
     private static async Task<ProvisionReport> WholeAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
-        var image = await registry.FindImageAsync(parsed.GetValue(Name)!, cancellationToken);
+        using var api = ConnectionOptions.ImageApiOf(parsed);
+        var (id, digest) = await api.FindDigestAsync(parsed.GetValue(Name)!, cancellationToken);
         var path = parsed.GetValue(To)!;
-        var mark = ProvisionMark.Of(image, parsed.GetValue(Format) ?? "raw", parsed.GetValue(Size) ?? 0);
-        var outcome = await DownloadAsync(registry, image, path, mark, parsed, cancellationToken);
-        return new ProvisionReport(image.Id, path, mark.Format, outcome);
+        var mark = ProvisionMark.Of(id, digest, parsed.GetValue(Format) ?? "raw", parsed.GetValue(Size) ?? 0);
+        var outcome = await DownloadAsync(path, mark, parsed, cancellationToken);
+        return new ProvisionReport(id, path, mark.Format, outcome);
     }
 
     private static async Task<ProvisionReport> ThinAsync(ParseResult parsed, CancellationToken cancellationToken)
@@ -123,23 +127,16 @@ internal static class ProvisionCommand
             throw new CommandException("a thin disk is a qcow2 file.");
         }
 
-        // Of the two ways to ask, the one that is sooner ready in a new process: where the base is there, nothing else is asked.
         using var api = ConnectionOptions.ImageApiOf(parsed);
-        var found = await api.FindImageAsync(parsed.GetValue(Name)!, cancellationToken);
-        var (id, digest) = (found.GetProperty("id").GetString()!, found.GetProperty("os_hash_value").GetString() ?? "");
+        var (id, digest) = await api.FindDigestAsync(parsed.GetValue(Name)!, cancellationToken);
         var (path, size) = (parsed.GetValue(To)!, 0L);
         var cache = CacheCommand.Open(parsed);
         DiskDownload.Outcome? outcome = null;
         await cache.UseAsync(
             id,
             digest,
-            async file =>
-            {
-                using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
-                var image = await registry.FindImageAsync(id, cancellationToken);
-                outcome = await DownloadAsync(
-                    registry, image, file, ProvisionMark.Of(image, "raw", 0), parsed, cancellationToken);
-            },
+            async file => outcome = await DownloadAsync(
+                file, ProvisionMark.Of(id, digest, "raw", 0), parsed, cancellationToken),
             async file => size = await ImageCache.OverlayAsync(
                 file, path, parsed.GetValue(Size), cancellationToken),
             cancellationToken);

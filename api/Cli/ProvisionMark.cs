@@ -16,8 +16,12 @@ internal sealed record ProvisionMark(string Image, string Digest, string Format,
     private const string Magic = "registry: an unfinished disk\n";
 
     /// <summary>What the disk of an image is to become.</summary>
-    public static ProvisionMark Of(Protos.V1.Image image, string format, long size) =>
-        new(image.Id, Shorten(image.HashValue), format, size, 0);
+    /// <param name="id">Id of the image.</param>
+    /// <param name="digest">The image's digest.</param>
+    /// <param name="format">raw or qcow2.</param>
+    /// <param name="size">Bytes of the disk; 0 for the image's own.</param>
+    public static ProvisionMark Of(string id, string digest, string format, long size) =>
+        new(id, Shorten(digest), format, size, 0);
 
     /// <summary>The part of a digest that tells images apart.</summary>
     public static string Shorten(string digest) => digest[..Math.Min(DigestDigits, digest.Length)];

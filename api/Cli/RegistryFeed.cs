@@ -1,13 +1,35 @@
 using System.Globalization;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Grpc.Core;
+using Registry.Api.Errors;
+using Registry.Api.Grpc;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
 
-/// <summary>The registry sends it.</summary>
-internal sealed class RegistryFeed(Connection registry) : IDiskFeed
+/// <summary>The registry sends it, over plain HTTP; refusals have the status that gRPC would have.</summary>
+internal sealed class RegistryFeed : IDiskFeed, IDisposable
 {
+    private readonly HttpClient _http;
+
+    /// <summary>Describes a registry; nothing is asked yet.</summary>
+    /// <param name="url">Its address.</param>
+    /// <param name="token">Identity token; null or empty for none.</param>
+    public RegistryFeed(string url, string? token)
+    {
+        _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectAsync, MaxResponseDrainSize = 0 })
+        {
+            BaseAddress = new Uri(url),
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+        _http.DefaultRequestHeaders.TryAddWithoutValidation("Accept", "application/x-protobuf, application/json");
+        if (!string.IsNullOrEmpty(token))
+        {
+            _http.DefaultRequestHeaders.TryAddWithoutValidation("X-Auth-Token", token);
+        }
+    }
+
     /// <inheritdoc/>
     /// <exception cref="RpcException">The registry refuses, or is away.</exception>
     public async IAsyncEnumerable<DiskResponse> ReadAsync(
@@ -16,12 +38,62 @@ internal sealed class RegistryFeed(Connection registry) : IDiskFeed
         var path = string.Create(
             CultureInfo.InvariantCulture,
             $"/registry/v1/images/{request.ImageId}/extents?size={request.Size}&start={request.Start}&length={request.Length}");
-        await using var body = registry.Open(path, cancellationToken);
+        await using var body = Open(path, cancellationToken);
         await using var closing = cancellationToken.Register(body.Close);
         var messages = new DiskMessageReader(body);
         while (messages.Next() is { } message)
         {
             yield return message;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _http.Dispose();
+
+    private Stream Open(string path, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        try
+        {
+            var response = _http.Send(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+            return response.IsSuccessStatusCode
+                ? response.Content.ReadAsStream(cancellationToken)
+                : throw Refusal(response, cancellationToken);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new RpcException(new Status(StatusCode.Unavailable, $"The registry does not answer: {Connection.Why(e)}", e));
+        }
+    }
+
+    private static RpcException Refusal(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        using (response)
+        {
+            using var body = new StreamReader(response.Content.ReadAsStream(cancellationToken));
+            var text = body.ReadToEnd();
+            var reason = response.Headers.TryGetValues(ErrorBody.ReasonHeader, out var values) ? values.First() : "";
+            var status = ErrorCatalog.GrpcStatus((int)response.StatusCode);
+            var message = ImageApi.Sentence(text) ?? $"It answers {(int)response.StatusCode} {response.ReasonPhrase}.";
+            return reason.Length > 0
+                ? GrpcErrors.Failure(status, new ErrorDetail { Code = reason, Message = message })
+                : new RpcException(new Status(status, message));
+        }
+    }
+
+    // A socket that was never waited for blocks in the kernel; others wake two threads for each piece that arrives.
+    private static ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            socket.Connect(context.DnsEndPoint);
+            return new(new NetworkStream(socket, ownsSocket: true));
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
         }
     }
 }
