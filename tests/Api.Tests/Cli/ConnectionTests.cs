@@ -1,3 +1,6 @@
+using System.Text;
+using Registry.Api.Cli;
+using Registry.Api.Tests.Import;
 using Registry.Support;
 
 namespace Registry.Api.Tests.Cli;
@@ -28,5 +31,35 @@ public sealed class ConnectionTests
         var result = await shown;
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         Assert.Contains(id, result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_registry_that_is_busy_for_a_moment_is_asked_again()
+    {
+        const string answer = """{"id": "b6c6c7a0-3a55-4a8e-9d0c-1f2f3a4b5c6d", "os_hash_value": "abc"}""";
+        var asked = 0;
+        await using var busy = new WebSource
+        {
+            Answer = (_, stream) => stream.WriteAsync(Encoding.ASCII.GetBytes(
+                Interlocked.Increment(ref asked) == 1
+                    ? "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    : $"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {answer.Length}\r\n" +
+                        $"Connection: close\r\n\r\n{answer}")).AsTask(),
+        };
+        using var api = new ImageApi($"http://127.0.0.1:{busy.Port}", token: null);
+        Assert.Equal(
+            ("b6c6c7a0-3a55-4a8e-9d0c-1f2f3a4b5c6d", "abc"),
+            await api.FindDigestAsync("b6c6c7a0-3a55-4a8e-9d0c-1f2f3a4b5c6d", RegistryApp.Stop));
+        Assert.Equal(2, asked);
+    }
+
+    [Fact]
+    public async Task Nobody_who_answers_is_one_line()
+    {
+        var result = await RegistryCommandLine.RunAsync(
+            "provision", "any", "--to", "/nowhere/disk", "--url", $"http://127.0.0.1:{Ports.Free()}");
+        Assert.Equal(1, result.ExitCode);
+        Assert.StartsWith("registry: no registry answers at http://127.0.0.1:", result.Error, StringComparison.Ordinal);
+        Assert.Single(result.Error.TrimEnd().Split('\n'));
     }
 }
