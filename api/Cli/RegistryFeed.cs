@@ -41,7 +41,7 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
         await using var body = Open(path, cancellationToken);
         await using var closing = cancellationToken.Register(body.Close);
         var messages = new DiskMessageReader(body);
-        while (messages.Next() is { } message)
+        while (Next(messages, cancellationToken) is { } message)
         {
             yield return message;
         }
@@ -49,6 +49,19 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
+
+    // Closing the connection ends the read; it did not break then.
+    private static DiskResponse? Next(DiskMessageReader messages, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return messages.Next();
+        }
+        catch (RpcException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellationToken);
+        }
+    }
 
     private Stream Open(string path, CancellationToken cancellationToken)
     {

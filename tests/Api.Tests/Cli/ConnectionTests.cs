@@ -1,6 +1,8 @@
 using System.Text;
+using Google.Protobuf;
 using Registry.Api.Cli;
 using Registry.Api.Tests.Import;
+using Registry.Protos.V1;
 using Registry.Support;
 
 namespace Registry.Api.Tests.Cli;
@@ -61,5 +63,31 @@ public sealed class ConnectionTests
         Assert.Equal(1, result.ExitCode);
         Assert.StartsWith("registry: no registry answers at http://127.0.0.1:", result.Error, StringComparison.Ordinal);
         Assert.Single(result.Error.TrimEnd().Split('\n'));
+    }
+
+    [Fact]
+    public async Task A_disk_that_does_not_come_can_be_given_up()
+    {
+        var given = new TaskCompletionSource();
+        await using var silent = new WebSource
+        {
+            Answer = async (_, stream) =>
+            {
+                await stream.WriteAsync("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"u8.ToArray());
+                new DiskResponse { Start = new DiskStart { Size = 5 } }.WriteDelimitedTo(stream);
+                await given.Task;
+            },
+        };
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(RegistryApp.Stop);
+        using var feed = new RegistryFeed($"http://127.0.0.1:{silent.Port}", token: null);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+        {
+            await foreach (var message in feed.ReadAsync(new ReadDiskRequest(), stop.Token))
+            {
+                Assert.Equal(5, message.Start.Size);
+                stop.CancelAfter(TimeSpan.FromMilliseconds(200));
+            }
+        });
+        given.SetResult();
     }
 }
