@@ -11,6 +11,9 @@ namespace Registry.Api.Cli;
 /// <summary>The registry sends it, over plain HTTP; refusals have the status that gRPC would have.</summary>
 internal sealed class RegistryFeed : IDiskFeed, IDisposable
 {
+    private const int AliveSeconds = 10;
+    private const int AliveTries = 3;
+
     private readonly HttpClient _http;
 
     /// <summary>Describes a registry; nothing is asked yet.</summary>
@@ -100,6 +103,11 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
+            // A registry may be silent as long as it likes, but not be gone without a word.
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, AliveSeconds);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, AliveSeconds);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, AliveTries);
             socket.Connect(context.DnsEndPoint);
             return new(new NetworkStream(socket, ownsSocket: true));
         }
