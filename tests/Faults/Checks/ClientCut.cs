@@ -32,7 +32,7 @@ internal sealed class ClientCut : FaultCheck
         foreach (var cut in cuts)
         {
             var id = await http.CreateAsync($"cut at {cut}");
-            await SendPartAsync(registry.Url, id, trial.Bytes(cut));
+            await SendPartAsync(registry.Url, id, trial.Bytes(cut), () => BegunAsync(trial, http, id));
             var waited = Stopwatch.StartNew();
             while (await http.StatusAsync(id) != "queued"
                 || (await site.ListAsync()).Any(f => f.Name.Contains(id, StringComparison.Ordinal)))
@@ -62,7 +62,22 @@ internal sealed class ClientCut : FaultCheck
         return $"{cuts.Length} cuts, clean within {slowest.TotalSeconds:F1} s";
     }
 
-    private static async Task SendPartAsync(Uri server, string id, byte[] part)
+    // Looked at too early, the image is queued because the request has not arrived yet.
+    private static async Task BegunAsync(Trial trial, HttpClient http, string id)
+    {
+        var waited = Stopwatch.StartNew();
+        while (await http.StatusAsync(id) == "queued")
+        {
+            if (waited.Elapsed > trial.Within(Limit))
+            {
+                throw new FaultException($"{waited.Elapsed.TotalSeconds:F0} s after its head was sent the upload has not begun");
+            }
+
+            await Task.Delay(20);
+        }
+    }
+
+    private static async Task SendPartAsync(Uri server, string id, byte[] part, Func<Task> begun)
     {
         using var client = new TcpClient();
         await client.ConnectAsync(server.Host, server.Port);
@@ -71,7 +86,7 @@ internal sealed class ClientCut : FaultCheck
             $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n" +
             $"X-Auth-Token: {Site.Operator}\r\nContent-Length: {Stated}\r\n\r\n"));
         await stream.WriteAsync(part);
-        await Task.Delay(200); // the upload has begun
+        await begun();
         client.Client.LingerState = new LingerOption(true, 0);
     }
 }
