@@ -53,12 +53,18 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 
-    // Closing the connection ends the read; it did not break then.
+    // Closing the connection ends the read, with a failure or as if all had come; it did not break then.
     private static DiskResponse? Next(DiskMessageReader messages, CancellationToken cancellationToken)
     {
         try
         {
-            return messages.Next();
+            var message = messages.Next();
+            if (message is null)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+            }
+
+            return message;
         }
         catch (RpcException) when (cancellationToken.IsCancellationRequested)
         {
