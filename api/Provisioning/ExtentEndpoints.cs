@@ -20,7 +20,8 @@ internal static partial class ExtentEndpoints
 
     private const int LengthBytesMax = 5;
 
-    /// <summary>A chunk of the body is so much of a read: the fewer there are, the less work.</summary>
+    /// <summary>Messages are handed to the connection together, such a part of a read at a time: little where readers are
+    /// many.</summary>
     private const int PartsOfARange = 32;
 
     /// <summary>Lists the route.</summary>

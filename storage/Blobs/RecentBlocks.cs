@@ -2,8 +2,8 @@ namespace Registry.Storage.Blobs;
 
 /// <summary>Verified blocks that one reader of a blob has just read, kept for the others that read it at the same time:
 /// hosts that make the same disk together are one reader of the store.</summary>
-/// <remarks>Blobs that have one reader cost nothing. Of others a bounded number of blocks is in memory, the youngest;
-/// whoever falls behind reads for himself. Who asks for what somebody is reading waits for him. Each reader holds no more
+/// <remarks>Blobs that have one reader cost nothing. Of others a bounded number of blocks is in memory, the youngest, until
+/// the last reader leaves; whoever falls behind reads for himself. Who asks for what somebody is reading waits for him. Each reader holds no more
 /// than his own buffer.</remarks>
 /// <param name="blocksMax">Most blocks kept, of all blobs together.</param>
 public sealed class RecentBlocks(int blocksMax)
@@ -60,7 +60,9 @@ public sealed class RecentBlocks(int blocksMax)
         List<Step>? steps;
         lock (_lock)
         {
-            steps = _readers.GetValueOrDefault(stretch.Key) < 2 ? null : Cut(stretch, mayClaim);
+            // The last of several finds what the others read, and keeps nothing for nobody.
+            var isAlone = _readers.GetValueOrDefault(stretch.Key) < 2;
+            steps = isAlone && _blocks.Count == 0 ? null : Cut(stretch, mayClaim && !isAlone);
         }
 
         // All at once: what the caller reads for others must not wait for what others read for him. They write into his
@@ -246,18 +248,18 @@ public sealed class RecentBlocks(int blocksMax)
         return null;
     }
 
-    // With the last but one of its readers all that is kept of a blob goes, and all memory with the last blob.
+    // With its last reader all that is kept of a blob goes, and all memory with the last blob.
     private void Leave(BlobKey key)
     {
         lock (_lock)
         {
-            var left = _readers[key] -= 1;
-            if (left == 0)
+            if ((_readers[key] -= 1) > 0)
             {
-                _readers.Remove(key);
+                return;
             }
 
-            for (var turns = left < 2 ? _oldestFirst.Count : 0; turns > 0; turns--)
+            _readers.Remove(key);
+            for (var turns = _oldestFirst.Count; turns > 0; turns--)
             {
                 var block = _oldestFirst.Dequeue();
                 if (block.Name.Key != key || block.Users > 0)

@@ -71,9 +71,8 @@ public sealed class StoreTrafficTests(SharedS3 s3) : IAsyncLifetime
         go.SetResult();
         var starts = await Task.WhenAll(hosts);
 
-        // What the first one reads before the second is there is read twice, and on a busy machine whoever is left behind
-        // reads for himself for a while; on their own they would read it four times.
-        Assert.InRange(_gate.BytesReceived - bytes, starts[0].Allocated, starts[0].Allocated * 3);
+        // What the first one reads before the second is there is read twice.
+        Assert.InRange(_gate.BytesReceived - bytes, starts[0].Allocated, starts[0].Allocated * 2);
     }
 
     private async Task<(long Bytes, long Requests, long Allocated, long Stored)> MeasureAsync(

@@ -26,17 +26,23 @@ public sealed class RecentBlocksTests
     }
 
     [Fact]
-    public async Task Readers_of_the_same_blob_fetch_it_once_and_the_memory_goes_with_the_last_but_one()
+    public async Task Readers_of_the_same_blob_fetch_it_once_and_the_last_one_finds_what_the_others_left()
     {
         var recent = new RecentBlocks(64);
-        using var first = recent.Join(Key);
         using (recent.Join(Key))
         {
-            await CheckAsync(recent, 0, 20);
-            await CheckAsync(recent, 10, 31); // the second half is new, with the short last block
-            await CheckAsync(recent, 0, 41);
+            using (recent.Join(Key))
+            {
+                await CheckAsync(recent, 0, 20);
+                await CheckAsync(recent, 10, 25); // the second half is new
+            }
+
+            await CheckAsync(recent, 0, 35);
+            Assert.Equal(35 * Block, _fetched);
+            Assert.Equal(35 * Block, recent.Bytes);
+            await CheckAsync(recent, 30, 11); // with the short last block, which is kept for nobody
             Assert.Equal(_data.Length, _fetched);
-            Assert.Equal(41 * Block, recent.Bytes);
+            Assert.Equal(35 * Block, recent.Bytes);
         }
 
         Assert.Equal(0, recent.Bytes);
