@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using Registry.Api.ImageData;
 using Registry.Api.Stores;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
@@ -31,7 +30,8 @@ internal sealed class ImageCopier(
     {
         var source = await FindSourceAsync(imageId, cancellationToken);
         var duration = options.Value.Uploads.Lease;
-        var intent = await copies.BeginAsync(source, target.Id, ImageUploads.Owner, duration, cancellationToken);
+        // Of the job and not of the process: a lease on the copy may outlive that on the job whose worker was killed.
+        var intent = await copies.BeginAsync(source, target.Id, $"job {run.Job.Id}", duration, cancellationToken);
         if (intent is null)
         {
             return null;

@@ -9,17 +9,18 @@ namespace Registry.Storage.Metadata;
 /// <see cref="UploadLedger"/>; the image's status is left alone.</remarks>
 public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time)
 {
-    /// <summary>Starts a copy. A copy to the same store by a process that is gone is taken over.</summary>
+    /// <summary>Starts a copy. A copy to the same store of an earlier attempt, or of one that is gone, is taken
+    /// over.</summary>
     /// <param name="location">The bytes to copy.</param>
     /// <param name="storeId">The store to copy to.</param>
-    /// <param name="owner">This process, unique among all that ever ran.</param>
+    /// <param name="owner">The job: the same in each of its attempts, and unique among all others.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <returns>Null when the image has its bytes in that store already.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Gone"/>: the image has these bytes no more.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for a copy.
     /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
-    /// -or- <see cref="ErrorCode.Conflict"/>: another process is copying them there.
+    /// -or- <see cref="ErrorCode.Conflict"/>: another job is copying them there.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public async Task<UploadIntent?> BeginAsync(
         ImageLocation location, string storeId, string owner, TimeSpan lease, CancellationToken cancellationToken)
@@ -75,8 +76,9 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
     /// <param name="location">The bytes that were copied.</param>
     /// <param name="cancellationToken">Cancels the work; not any more once the commit has begun.</param>
     /// <returns>Whether the image has the copy now. When it was fenced, the copy is garbage: remove it.</returns>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown. Leave
-    /// the copy alone; if nothing refers to it, the reaper removes it.</exception>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: somebody else has taken the copy over, and what
+    /// is in the store may be theirs. -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown. Leave the
+    /// copy alone either way; if nothing refers to it, the reaper removes it.</exception>
     public Task<CommitOutcome> CommitAsync(
         UploadIntent intent, ImageLocation location, CancellationToken cancellationToken) =>
         WriteTransaction.RunAsync(
@@ -91,6 +93,13 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
 
                 var dropped = await db.UploadIntents.Where(i => i.Id == intent.Id)
                     .ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false);
+                if (dropped != 1 && await db.UploadIntents.AnyAsync(
+                        i => i.ImageId == intent.ImageId && i.Generation == intent.Generation && i.StoreId == intent.StoreId,
+                        cancellationToken).ConfigureAwait(false))
+                {
+                    throw new RegistryException(ErrorCode.Fenced, "Another attempt has taken the copy over.");
+                }
+
                 if (dropped != 1 || !HasBytes(image, location))
                 {
                     return CommitOutcome.Fenced;

@@ -107,6 +107,23 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
     }
 
     [Fact]
+    public async Task The_next_attempt_at_a_copy_need_not_wait_for_the_lease_of_the_one_before()
+    {
+        using var directory = new TempDirectory();
+        using var first = Store("s1", directory.File("s1"));
+        using var second = Store("s2", directory.File("s2"));
+        var source = await UploadAsync(first, 1000);
+        var copies = Database.Get<CopyLedger>();
+        var killed = await copies.BeginAsync(source, "s2", "job 1", Grace, Cancellation);
+        var next = await copies.BeginAsync(source, "s2", "job 1", Grace, Cancellation);
+        await BlobCopy.RunAsync(first, source, second, _ => { }, Cancellation);
+        var zombie = await Assert.ThrowsAsync<RegistryException>(() => copies.CommitAsync(killed!, source, Cancellation));
+        Assert.Equal(ErrorCode.Fenced, zombie.Code);
+        Assert.Equal(CommitOutcome.Committed, await copies.CommitAsync(next!, source, Cancellation));
+        Assert.Empty((await ScrubAsync(second, Report)).Findings);
+    }
+
+    [Fact]
     public async Task A_copy_of_an_image_deleted_meanwhile_is_fenced()
     {
         using var directory = new TempDirectory();
