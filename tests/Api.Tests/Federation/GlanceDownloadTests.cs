@@ -12,21 +12,15 @@ namespace Registry.Api.Tests.Federation;
 public sealed class GlanceDownloadTests : IAsyncLifetime
 {
     private const string Token = "canary-token-of-the-owner";
-    private const string RemoteId = "91111111-2222-4333-8444-000000000001";
 
     private readonly ScriptedKeystone _keystone = new();
-    private readonly WebSource _source = new();
+    private readonly OtherRegion _region = new();
     private readonly RegistryApp _app;
-    private readonly byte[] _content = new byte[1_200_000];
-    private readonly Dictionary<string, object?> _image;
 
     public GlanceDownloadTests()
     {
-        new Random(5).NextBytes(_content);
-        _image = Describe();
         _keystone.Add(Token, "u1", "p1", DateTimeOffset.UtcNow.AddHours(1), "member", "reader");
-        _keystone.Regions["north"] = $"http://127.0.0.1:{_source.Port}/image";
-        _source.Answer = AnswerAsync;
+        _keystone.Regions["north"] = _region.Url;
         _app = new RegistryApp
         {
             Settings =
@@ -41,6 +35,8 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
         };
     }
 
+    private WebSource Source => _region.Source;
+
     public async ValueTask InitializeAsync()
     {
         await _app.InitializeAsync();
@@ -50,7 +46,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     public async ValueTask DisposeAsync()
     {
         await _app.DisposeAsync();
-        await _source.DisposeAsync();
+        await _region.DisposeAsync();
         await _keystone.DisposeAsync();
     }
 
@@ -66,7 +62,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
             ("active", "raw", "bare", "q35", "required", "debian"),
             (Text(image, "status"), Text(image, "disk_format"), Text(image, "container_format"),
                 Text(image, "hw_machine_type"), Text(image, "trait:HW_CPU_X86_AVX2"), Text(image, "os_distro")));
-        Assert.Equal(_image["os_hash_value"], Text(image, "os_hash_value"));
+        Assert.Equal(_region.Image["os_hash_value"], Text(image, "os_hash_value"));
         foreach (var left in new[] { "owner_specified.x", "os_glance_importing_to_stores_x", "architecture" })
         {
             Assert.False(image.TryGetProperty(left, out _), left);
@@ -74,12 +70,12 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
 
         Assert.Equal("mine", Text(image, "name"));
         Assert.Equal("p1", Text(image, "owner"));
-        Assert.Equal(_content, await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
-        Assert.All(_source.Requests, head => Assert.Equal(Token, WebSource.Header(head, "X-Auth-Token")));
+        Assert.Equal(_region.Content, await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        Assert.All(Source.Requests, head => Assert.Equal(Token, WebSource.Header(head, "X-Auth-Token")));
 
         var method = task.GetProperty("input").GetProperty("import_req").GetProperty("method");
         Assert.Equal(
-            ("glance-download", "north", RemoteId, "public"),
+            ("glance-download", "north", OtherRegion.ImageId, "public"),
             (Text(method, "name"), Text(method, "glance_region"), Text(method, "glance_image_id"),
                 Text(method, "glance_service_interface")));
         Assert.DoesNotContain(Token, task.ToString(), StringComparison.Ordinal);
@@ -89,7 +85,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     public async Task The_token_is_sealed_while_the_job_waits_for_it_and_forgotten_when_it_ends()
     {
         var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());
-        _source.Answer = async (head, stream) =>
+        Source.Answer = async (head, stream) =>
         {
             if (head.Contains("/file ", StringComparison.Ordinal))
             {
@@ -97,7 +93,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
                 await go.Task.WaitAsync(RegistryApp.Stop);
             }
 
-            await AnswerAsync(head, stream);
+            await _region.AnswerAsync(head, stream);
         };
         var id = await CreateAsync();
         await ImportAsync(id, Method("north"), 202);
@@ -113,20 +109,20 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     [Fact]
     public async Task A_download_that_breaks_off_is_taken_up_though_the_service_has_no_entity_tags()
     {
-        _source.Answer = (head, stream) => AnswerAsync(head, stream, breakAfter: 500_000);
+        Source.Answer = (head, stream) => _region.AnswerAsync(head, stream, breakAfter: 500_000);
         var id = await CreateAsync();
         await ImportAsync(id, Method("north"), 202);
         Assert.Equal("success", Text(await EndAsync(id), "status"));
-        Assert.Equal(_content, await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
+        Assert.Equal(_region.Content, await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
         Assert.Equal(
             ["bytes=500000-", "bytes=1000000-"],
-            _source.Requests.Select(head => WebSource.Header(head, "Range")).OfType<string>());
+            Source.Requests.Select(head => WebSource.Header(head, "Range")).OfType<string>());
     }
 
     [Fact]
     public async Task Bytes_with_another_hash_are_not_taken()
     {
-        _image["os_hash_value"] = new string('0', 128);
+        _region.Image["os_hash_value"] = new string('0', 128);
         var id = await CreateAsync();
         await ImportAsync(id, Method("north"), 202);
         var task = await EndAsync(id);
@@ -138,8 +134,8 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     [Fact]
     public async Task Bytes_that_nothing_is_known_of_are_not_taken()
     {
-        _image["os_hash_algo"] = "blake2b";
-        _image["checksum"] = null;
+        _region.Image["os_hash_algo"] = "blake2b";
+        _region.Image["checksum"] = null;
         var id = await CreateAsync();
         await ImportAsync(id, Method("north"), 202);
         Assert.Contains("no hash", Text(await EndAsync(id), "message"), StringComparison.Ordinal);
@@ -148,9 +144,9 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     [Fact]
     public async Task A_token_that_expires_meanwhile_ends_the_import_with_a_reason()
     {
-        _source.Answer = (head, stream) => head.Contains("/file ", StringComparison.Ordinal)
-            ? RefuseAsync(stream, 401)
-            : AnswerAsync(head, stream);
+        Source.Answer = (head, stream) => head.Contains("/file ", StringComparison.Ordinal)
+            ? OtherRegion.RefuseAsync(stream, 401)
+            : _region.AnswerAsync(head, stream);
         var id = await CreateAsync();
         await ImportAsync(id, Method("north"), 202);
         Assert.Contains("does not accept the token", Text(await EndAsync(id), "message"), StringComparison.Ordinal);
@@ -160,7 +156,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     public async Task A_redirect_is_not_followed_for_the_token_would_go_along()
     {
         await using var elsewhere = new WebSource();
-        _source.Redirect(302, elsewhere.Url);
+        Source.Redirect(302, elsewhere.Url);
         var id = await CreateAsync();
         await ImportAsync(id, Method("north"), 202);
         Assert.Contains("redirects", Text(await EndAsync(id), "message"), StringComparison.Ordinal);
@@ -174,7 +170,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     [InlineData(500, "it answers 500")]
     public async Task What_the_other_service_refuses_the_task_tells(int theirs, string why)
     {
-        _source.Answer = (_, stream) => RefuseAsync(stream, theirs);
+        Source.Answer = (_, stream) => OtherRegion.RefuseAsync(stream, theirs);
         await FailAsync(Method("north"), why);
     }
 
@@ -187,7 +183,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     [Fact]
     public async Task An_image_without_bytes_the_task_tells()
     {
-        _image["status"] = "queued";
+        _region.Image["status"] = "queued";
         await FailAsync(Method("north"), "should be active instead of queued");
     }
 
@@ -197,7 +193,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
         var id = await CreateAsync();
         foreach (var method in new[]
         {
-            $$"""{"name":"glance-download","glance_image_id":"{{RemoteId}}"}""",
+            $$"""{"name":"glance-download","glance_image_id":"{{OtherRegion.ImageId}}"}""",
             """{"name":"glance-download","glance_region":"north"}""",
             """{"name":"glance-download","glance_region":"north","glance_image_id":"../x"}""",
             Method(new string('n', 256)),
@@ -206,7 +202,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
             await ImportAsync(id, method, 400);
         }
 
-        _image["disk_format"] = "nonsense";
+        _region.Image["disk_format"] = "nonsense";
         await ImportAsync(id, Method("north"), 400);
         Assert.Empty(await SecretsAsync());
     }
@@ -222,54 +218,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
     private static string Text(JsonElement element, string name) => element.GetProperty(name).GetString() ?? "";
 
     private static string Method(string region, string more = "") =>
-        $$"""{"name":"glance-download","glance_region":"{{region}}","glance_image_id":"{{RemoteId}}"{{more}}}""";
-
-    private Dictionary<string, object?> Describe() => new()
-    {
-        ["id"] = RemoteId,
-        ["status"] = "active",
-        ["name"] = "theirs",
-        ["owner"] = "somebody",
-        ["disk_format"] = "raw",
-        ["container_format"] = "bare",
-        ["size"] = _content.Length,
-        ["checksum"] = Convert.ToHexStringLower(MD5.HashData(_content)),
-        ["os_hash_algo"] = "sha512",
-        ["os_hash_value"] = Convert.ToHexStringLower(SHA512.HashData(_content)),
-        ["os_hidden"] = false,
-        ["hw_machine_type"] = "q35",
-        ["trait:HW_CPU_X86_AVX2"] = "required",
-        ["os_distro"] = "debian",
-        ["owner_specified.x"] = "y",
-        ["os_glance_importing_to_stores_x"] = "y",
-        ["architecture"] = "x86_64",
-    };
-
-    private Task AnswerAsync(string head, Stream stream) => AnswerAsync(head, stream, breakAfter: int.MaxValue);
-
-    // As Glance does: parts, but nothing to tell them by.
-    private async Task AnswerAsync(string head, Stream stream, int breakAfter)
-    {
-        if (!head.StartsWith($"GET /image/v2/images/{RemoteId}", StringComparison.Ordinal))
-        {
-            await RefuseAsync(stream, 404);
-            return;
-        }
-
-        var isFile = head.Contains("/file ", StringComparison.Ordinal);
-        var body = isFile ? _content : JsonSerializer.SerializeToUtf8Bytes(_image);
-        var range = isFile && WebSource.Header(head, "Range") is { } text ? RangeHeaderValue.Parse(text) : null;
-        var from = (int)(range?.Ranges.Single().From ?? 0);
-        var first = range is null
-            ? "HTTP/1.1 200 OK\r\n"
-            : $"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{body.Length - 1}/{body.Length}\r\n";
-        await stream.WriteAsync(Encoding.ASCII.GetBytes(
-            $"{first}Content-Length: {body.Length - from}\r\nConnection: close\r\n\r\n"));
-        await stream.WriteAsync(body.AsMemory(from, isFile ? Math.Min(breakAfter, body.Length - from) : body.Length));
-    }
-
-    private static Task RefuseAsync(Stream stream, int status) => stream.WriteAsync(Encoding.ASCII.GetBytes(
-        $"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).AsTask();
+        $$"""{"name":"glance-download","glance_region":"{{region}}","glance_image_id":"{{OtherRegion.ImageId}}"{{more}}}""";
 
     private async Task<string> CreateAsync()
     {
