@@ -14,8 +14,8 @@ public sealed partial class DirectFile : IByteFile
     /// <summary>What addresses, offsets and lengths are multiples of: a page, and no device asks for more.</summary>
     private const int PageBytes = 4096;
 
-    /// <summary>Less is not worth a trip to the device.</summary>
-    private const int LeastBytes = 16 << 10;
+    /// <summary>Less is not worth a trip to the device: a file system does one write into a hole at a time.</summary>
+    private const int LeastBytes = 256 << 10;
 
     private const int BuffersMax = 4;
 
