@@ -57,20 +57,22 @@ internal sealed partial class ImageUploads(
         var store = stores.ForUpload(storeId);
         intake.RequireLength(body);
         using var slot = slots.Take(caller.ProjectId);
-        await ClaimAndTakeAsync(caller.Viewer, imageId, store, body, cancellationToken);
+        await ClaimAndTakeAsync(caller.Viewer, imageId, store, Instance, body, cancellationToken);
     }
 
     /// <summary>Takes what a job has made for an image that it has.</summary>
     /// <param name="imageId">The image, which must be queued.</param>
     /// <param name="storeId">The store to keep the bytes in; null for the default.</param>
+    /// <param name="owner">Whose upload it is: this process's, or a job's.</param>
     /// <param name="body">The bytes.</param>
     /// <param name="cancellationToken">Fires when the job is not this process's any more.</param>
     /// <exception cref="RegistryException">Refused, as of an upload.</exception>
     /// <exception cref="IOException">The store failed, or the body.</exception>
-    public async Task TakeAsync(string imageId, string? storeId, IUploadBody body, CancellationToken cancellationToken)
+    public async Task TakeAsync(
+        string imageId, string? storeId, string owner, IUploadBody body, CancellationToken cancellationToken)
     {
         intake.RequireLength(body);
-        await ClaimAndTakeAsync(Viewer.System, imageId, stores.ForUpload(storeId), body, cancellationToken);
+        await ClaimAndTakeAsync(Viewer.System, imageId, stores.ForUpload(storeId), owner, body, cancellationToken);
     }
 
     /// <summary>An image's status; null when there is no such image any more.</summary>
@@ -85,11 +87,12 @@ internal sealed partial class ImageUploads(
         Viewer viewer,
         string imageId,
         IBlobStore store,
+        string owner,
         IUploadBody body,
         CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginAsync(
-            imageId, store.Id, Instance, options.Value.Uploads.Lease, body.Length, cancellationToken);
+            imageId, store.Id, owner, options.Value.Uploads.Lease, body.Length, cancellationToken);
         var started = clock.GetTimestamp();
         metrics.UploadStarted();
         var (outcome, length) = ("failed", 0L);

@@ -30,8 +30,7 @@ internal sealed class ImageCopier(
     {
         var source = await FindSourceAsync(imageId, cancellationToken);
         var duration = options.Value.Uploads.Lease;
-        // Of the job and not of the process: a lease on the copy may outlive that on the job whose worker was killed.
-        var intent = await copies.BeginAsync(source, target.Id, $"job {run.Job.Id}", duration, cancellationToken);
+        var intent = await copies.BeginAsync(source, target.Id, run.Owner, duration, cancellationToken);
         if (intent is null)
         {
             return null;

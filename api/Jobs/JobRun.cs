@@ -11,6 +11,10 @@ public sealed class JobRun(Job job)
     /// <summary>The job as it was handed out.</summary>
     public Job Job { get; } = job;
 
+    /// <summary>Who promises what the job writes. The same in each attempt, and unique among all others: a promise may
+    /// outlive the lease on the job whose worker was killed, and the next attempt need not wait for its end.</summary>
+    public string Owner { get; } = $"job {job.Id}";
+
     /// <summary>How far it is; recorded in the database whenever the lease is renewed.</summary>
     public JobProgress Progress
     {

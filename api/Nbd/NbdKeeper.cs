@@ -52,7 +52,7 @@ internal sealed partial class NbdKeeper(
                 var disk = new NbdMergedDisk(export);
                 await using var body = await ConvertedBody.OpenAsync(
                     disk, DiskReadOptions.Default, disk, format, disk.VirtualSize, static _ => { }, stopping);
-                await uploads.TakeAsync(made, storeId: null, body, stopping);
+                await uploads.TakeAsync(made, storeId: null, ImageUploads.Owner, body, stopping);
                 Log.Kept(logger, export.Disk.ImageId, made);
             }
             finally

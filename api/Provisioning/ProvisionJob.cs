@@ -12,7 +12,12 @@ namespace Registry.Api.Provisioning;
 
 /// <summary>Makes a disk of an image where the server can: a file in a target directory, or a new image.</summary>
 internal sealed class ProvisionJob(
-    StoredDisks disks, ReadShares shares, ImageUploads uploads, ImageEditor editor, IOptions<RegistryOptions> options)
+    StoredDisks disks,
+    ReadShares shares,
+    ImageUploads uploads,
+    UploadLedger ledger,
+    ImageEditor editor,
+    IOptions<RegistryOptions> options)
     : IJobHandler
 {
     /// <summary>The kind of these jobs.</summary>
@@ -51,8 +56,11 @@ internal sealed class ProvisionJob(
         if (order.Target is not null)
         {
             new TargetDisk(Target(options.Value, order.Target), order.Name, job.Id, job.Attempt).Remove();
+            return;
         }
-        else if (await uploads.StatusAsync(order.NewImageId!) is ImageStatus.Queued)
+
+        await ledger.ReclaimAsync(order.NewImageId!, new JobRun(job).Owner, CancellationToken.None);
+        if (await uploads.StatusAsync(order.NewImageId!) is ImageStatus.Queued)
         {
             await editor.DeleteAsync(order.NewImageId!, CancellationToken.None);
         }
@@ -76,11 +84,11 @@ internal sealed class ProvisionJob(
     private async Task<string> ToImageAsync(JobRun run, ProvisionOrder order, CancellationToken cancellationToken)
     {
         var made = order.NewImageId!;
+        await ledger.ReclaimAsync(made, run.Owner, cancellationToken);
         var status = await uploads.StatusAsync(made);
         if (status is ImageStatus.Saving)
         {
-            // Of a worker that went away: its promise runs out by itself.
-            throw new RegistryException(ErrorCode.Busy, $"Image {made} is still being written by another worker.");
+            throw new RegistryException(ErrorCode.Busy, $"Somebody else uploads to image {made}.");
         }
 
         if (status is ImageStatus.Queued)
@@ -90,7 +98,7 @@ internal sealed class ProvisionJob(
                 reading, order.Format, order.Size,
                 bytes => run.Progress = run.Progress with { Step = "writing", Done = bytes }, cancellationToken);
             run.Progress = new JobProgress("writing", 0, body.Length);
-            await uploads.TakeAsync(made, order.Store, body, cancellationToken);
+            await uploads.TakeAsync(made, order.Store, run.Owner, body, cancellationToken);
         }
         else if (status is null)
         {

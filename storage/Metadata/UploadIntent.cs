@@ -8,7 +8,7 @@ namespace Registry.Storage.Metadata;
 /// <param name="ImageId">The image.</param>
 /// <param name="Generation">The upload's generation, part of the blob's name; 1 or more.</param>
 /// <param name="StoreId">The store the blob goes to.</param>
-/// <param name="Owner">The process that uploads.</param>
+/// <param name="Owner">The process that uploads, or the job.</param>
 /// <param name="ExpiresAt">When anybody may take it for dead, UTC, by the database's clock.</param>
 /// <param name="ReservedBytes">Room promised to it of its project's quota, 0 or more.</param>
 public sealed record UploadIntent(

@@ -23,7 +23,8 @@ public enum CommitOutcome
 /// 3. <see cref="CommitAsync"/> turns the image active where status and generation still match, records where the blob
 ///    is and drops the intent, in one transaction. Otherwise the uploader was fenced.
 /// 4. <see cref="AbandonAsync(UploadIntent, string, string, CancellationToken)"/> by the uploader, or
-///    <see cref="ReclaimAsync"/> by anybody once the lease has run out, turns the image back to queued.
+///    <see cref="ReclaimAsync(string?, CancellationToken)"/> by anybody once the lease has run out, turns the image back
+///    to queued.
 /// </remarks>
 public sealed partial class UploadLedger(
     IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time, ILogger<UploadLedger> logger)
@@ -195,6 +196,32 @@ public sealed partial class UploadLedger(
         string? exceptOwner, CancellationToken cancellationToken)
     {
         var candidates = await FindAbandonedAsync(exceptOwner, cancellationToken).ConfigureAwait(false);
+        return await ReclaimAsync(candidates, onlyIfExpired: exceptOwner is null, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Gives up what an owner uploads to an image, expired or not: for the next attempt at a job, whose worker
+    /// before is gone, or has lost it.</summary>
+    /// <param name="imageId">The image.</param>
+    /// <param name="owner">The job.</param>
+    /// <param name="cancellationToken">Cancels the work between uploads.</param>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: unknown; the lease will run
+    /// out.</exception>
+    public async Task ReclaimAsync(string imageId, string owner, CancellationToken cancellationToken)
+    {
+        List<UploadIntent> candidates;
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using (db.ConfigureAwait(false))
+        {
+            candidates = await db.UploadIntents.AsNoTracking().Where(i => i.ImageId == imageId && i.Owner == owner)
+                .ToListAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        await ReclaimAsync(candidates, onlyIfExpired: false, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<List<UploadIntent>> ReclaimAsync(
+        List<UploadIntent> candidates, bool onlyIfExpired, CancellationToken cancellationToken)
+    {
         var reclaimed = new List<UploadIntent>();
         foreach (var intent in candidates)
         {
@@ -202,7 +229,7 @@ public sealed partial class UploadLedger(
                     intent,
                     LeaseExpired,
                     "The upload was interrupted: the server that received it went away.",
-                    onlyIfExpired: exceptOwner is null,
+                    onlyIfExpired,
                     cancellationToken).ConfigureAwait(false))
             {
                 Log.Reclaimed(logger, intent.ImageId, intent.Generation, intent.Owner);

@@ -1,0 +1,119 @@
+using System.Net.Http.Json;
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Registry.Api.ImageData;
+using Registry.Api.Jobs;
+using Registry.Storage.Domain;
+using Registry.Storage.Jobs;
+using Registry.Storage.Metadata;
+using Registry.Support;
+
+namespace Registry.Api.Tests.Jobs;
+
+/// <summary>Jobs whose worker was killed, and whose promises stand for a while yet.</summary>
+public sealed class LostWorkerTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Lease = TimeSpan.FromHours(1);
+    private readonly TempDirectory _directory = new();
+    private readonly RegistryApp _app;
+
+    public LostWorkerTests() => _app = new RegistryApp
+    {
+        Settings =
+        {
+            ["Registry:Stores:0:Id"] = "one",
+            ["Registry:Stores:0:Path"] = _directory.File("one"),
+            ["Registry:Stores:1:Id"] = "two",
+            ["Registry:Stores:1:Path"] = _directory.File("two"),
+            ["Registry:Jobs:Workers"] = "0",
+        },
+    };
+
+    public ValueTask InitializeAsync() => _app.InitializeAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        _directory.Dispose();
+    }
+
+    [Fact]
+    public async Task The_next_attempt_at_a_copy_takes_the_promise_over()
+    {
+        var id = await _app.UploadAsync(Bytes());
+        var run = await LeaseAsync($"/registry/v1/images/{id}/copies", new { store = "two" });
+        await _app.Services.GetRequiredService<CopyLedger>().BeginAsync(
+            await LocationAsync(id), "two", run.Owner, Lease, RegistryApp.Stop);
+        await Handler(run).RunAsync(run, RegistryApp.Stop);
+        Assert.Equal("one,two", (await _app.ShowAsync(id)).GetProperty("stores").GetString());
+    }
+
+    [Fact]
+    public async Task A_copy_of_another_job_is_left_alone()
+    {
+        var id = await _app.UploadAsync(Bytes());
+        var run = await LeaseAsync($"/registry/v1/images/{id}/copies", new { store = "two" });
+        await _app.Services.GetRequiredService<CopyLedger>().BeginAsync(
+            await LocationAsync(id), "two", ImageUploads.Owner, Lease, RegistryApp.Stop);
+        var refused = await Assert.ThrowsAsync<RegistryException>(() => Handler(run).RunAsync(run, RegistryApp.Stop));
+        Assert.Equal("copy_under_way", refused.Reason);
+    }
+
+    [Fact]
+    public async Task The_next_attempt_at_a_new_image_begins_again_at_once()
+    {
+        var (run, made) = await LeaseCloneAsync();
+        Assert.Equal("saving", (await _app.ShowAsync(made)).GetProperty("status").GetString());
+        await Handler(run).RunAsync(run, RegistryApp.Stop);
+        Assert.Equal("active", (await _app.ShowAsync(made)).GetProperty("status").GetString());
+        Assert.Equal(Bytes(), await _app.Http.GetByteArrayAsync($"/v2/images/{made}/file", RegistryApp.Stop));
+    }
+
+    [Fact]
+    public async Task A_new_image_that_is_given_up_goes_with_what_was_promised_for_it()
+    {
+        var (run, made) = await LeaseCloneAsync();
+        await Handler(run).GiveUpAsync(run.Job, "cancelled", "It was cancelled.");
+        using var gone = await _app.SendAsync(HttpMethod.Get, $"/v2/images/{made}");
+        Assert.Equal(404, (int)gone.StatusCode);
+    }
+
+    private static byte[] Bytes()
+    {
+        var bytes = new byte[1_000_000];
+        new Random(7).NextBytes(bytes);
+        return bytes[..^(bytes.Length % 512)];
+    }
+
+    // A job that makes an image, in the hands of its second worker; the first was killed while it uploaded.
+    private async Task<(JobRun Run, string Made)> LeaseCloneAsync()
+    {
+        var id = await _app.UploadAsync(Bytes());
+        var run = await LeaseAsync("/registry/v1/provisions", new { image_id = id, name = "clone", format = "raw" });
+        var listed = await _app.Http.GetFromJsonAsync<JsonElement>("/v2/images?name=clone", RegistryApp.Stop);
+        var made = listed.GetProperty("images")[0].GetProperty("id").GetString()!;
+        await _app.Services.GetRequiredService<UploadLedger>().BeginAsync(
+            made, "one", run.Owner, Lease, expectedBytes: null, RegistryApp.Stop);
+        return (run, made);
+    }
+
+    private async Task<JobRun> LeaseAsync(string path, object order)
+    {
+        using var asked = await _app.Http.PostAsJsonAsync(path, order, RegistryApp.Stop);
+        Assert.Equal(202, (int)asked.StatusCode);
+        var job = await _app.Services.GetRequiredService<JobQueue>().LeaseAsync(
+            ["copy", "provision"], "worker", Lease, RegistryApp.Stop);
+        return new JobRun(job!);
+    }
+
+    private IJobHandler Handler(JobRun run) =>
+        _app.Services.GetServices<IJobHandler>().Single(handler => handler.Kind == run.Job.Kind);
+
+    private async Task<ImageLocation> LocationAsync(string id)
+    {
+        await using var db = await _app.Services.GetRequiredService<IDbContextFactory<RegistryDb>>()
+            .CreateDbContextAsync(RegistryApp.Stop);
+        return (await db.Images.Include(i => i.Locations).SingleAsync(i => i.Id == id, RegistryApp.Stop)).Locations.Single();
+    }
+}
