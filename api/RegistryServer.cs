@@ -182,6 +182,7 @@ public static class RegistryServer
         services.AddSingleton<DirectReads>();
         services.AddSingleton(_ => new ReadShares(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
         services.AddSingleton<JobSignal>();
+        services.AddSingleton<JobAttempts>();
         services.AddSingleton<JobCommands>();
         services.AddSingleton<IJobHandler, ReapJob>();
         services.AddSingleton<IJobHandler, ScrubJob>();

@@ -86,28 +86,15 @@ internal sealed partial class ImportJob(
         await CleanAsync(job.ImageId!, order, staged);
     }
 
-    /// <inheritdoc/>
-    public async Task TidyAsync(CancellationToken cancellationToken)
-    {
-        foreach (var orphan in await ledger.FindOrphansAsync(Kind, cancellationToken))
-        {
-            Log.Orphan(logger, orphan.ImageId);
-            var staged = await ledger.AbandonAsync(
-                orphan.ImageId, Guid.Empty, Kind, orphan.Code ?? JobQueue.AttemptsExhausted,
-                orphan.Message ?? "The import was given up.", Properties(order: null, []), cancellationToken);
-            await CleanAsync(orphan.ImageId, orphan.Input is null ? null : ImportOrder.Read(orphan.Input), staged);
-        }
-    }
-
     // An image that was made for the import has nothing to wait for.
-    private async Task CleanAsync(string imageId, ImportOrder? order, StagedBlob? staged)
+    private async Task CleanAsync(string imageId, ImportOrder order, StagedBlob? staged)
     {
         if (staged is not null)
         {
             await staging.RemoveAsync(staged.StoreId, staged.Key);
         }
 
-        if (order?.TaskInput is not null)
+        if (order.TaskInput is not null)
         {
             await images.DiscardAsync(imageId);
         }
@@ -309,8 +296,8 @@ internal sealed partial class ImportJob(
     }
 
     // An image that got its bytes from a location tells of no import.
-    private Dictionary<string, string> Properties(ImportOrder? order, IReadOnlyList<string> failed) =>
-        order?.Location is not null
+    private Dictionary<string, string> Properties(ImportOrder order, IReadOnlyList<string> failed) =>
+        order.Location is not null
             ? []
             : new()
             {
@@ -335,10 +322,7 @@ internal sealed partial class ImportJob(
         [LoggerMessage(1, LogLevel.Warning, "import of {ImageId}: store {StoreId} did not take the bytes")]
         public static partial void StoreFailed(ILogger logger, string imageId, string storeId, Exception exception);
 
-        [LoggerMessage(2, LogLevel.Warning, "import of {ImageId} ended while nobody had it; the image is queued again")]
-        public static partial void Orphan(ILogger logger, string imageId);
-
-        [LoggerMessage(3, LogLevel.Information, "image {ImageId} was deleted while it was copied")]
+        [LoggerMessage(2, LogLevel.Information, "image {ImageId} was deleted while it was copied")]
         public static partial void ImageGone(ILogger logger, string imageId);
     }
 }

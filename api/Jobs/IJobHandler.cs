@@ -29,7 +29,4 @@ public interface IJobHandler
     /// <param name="code">Why, a stable word.</param>
     /// <param name="message">Why, a sentence for the owner.</param>
     Task GiveUpAsync(Job job, string code, string message) => Task.CompletedTask;
-
-    /// <summary>Puts right what jobs of this kind left that ended while nobody had them; called now and then.</summary>
-    Task TidyAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }

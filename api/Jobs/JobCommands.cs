@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Images;
 using Registry.Api.Policy;
@@ -10,9 +11,9 @@ using Registry.Storage.Metadata;
 namespace Registry.Api.Jobs;
 
 /// <summary>What can be done with jobs: one core for HTTP and gRPC.</summary>
-public sealed class JobCommands(
-    IDbContextFactory<RegistryDb> databases, JobQueue queue, JobSignal signal, StoreSet stores, PolicyEngine policy,
-    ImageCommands images)
+internal sealed class JobCommands(
+    IDbContextFactory<RegistryDb> databases, JobQueue queue, JobAttempts attempts, JobSignal signal, StoreSet stores, PolicyEngine policy,
+    ImageCommands images, IOptions<RegistryOptions> options)
 {
     /// <summary>Shows a job.</summary>
     /// <exception cref="RegistryException">NotFound.</exception>
@@ -47,6 +48,14 @@ public sealed class JobCommands(
 
         policy.Require(caller, "cancel_job", PolicyTarget.OfProject(job.Owner));
         await queue.CancelAsync(job.Id, cancellationToken);
+
+        // What waits for a worker need not wait to be given up.
+        var owner = $"{ImageData.ImageUploads.Owner}/cancels {job.Id}";
+        if (await queue.LeaseAsync(job.Id, owner, options.Value.Jobs.Lease, cancellationToken) is { } waiting)
+        {
+            await attempts.RunAsync(waiting, CancellationToken.None);
+        }
+
         return await GetAsync(caller, id, cancellationToken);
     }
 

@@ -57,6 +57,8 @@ public sealed class JobQueue(
     }
 
     /// <summary>Gives a worker the job that has waited longest, if any is due.</summary>
+    /// <remarks>One that has more attempts than it may have is to be given up: those who had it went away, each
+    /// time.</remarks>
     /// <param name="kinds">The kinds that the worker can do.</param>
     /// <param name="owner">The worker, unique among all that ever ran; it has at most one job at a time.</param>
     /// <param name="lease">How long the job is the worker's without renewal.</param>
@@ -64,25 +66,23 @@ public sealed class JobQueue(
     /// <returns>Null when nothing is due.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; a job
     /// that was handed out comes back when its lease runs out.</exception>
-    public async Task<Job?> LeaseAsync(
-        IReadOnlyCollection<string> kinds, string owner, TimeSpan lease, CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            var job = await WriteTransaction.RunAsync(
-                databases,
-                (db, attempt) => TakeAsync(db, attempt, kinds, owner, lease, cancellationToken),
-                cancellationToken).ConfigureAwait(false);
-            if (job is null || job.Attempt <= job.AttemptsMax)
-            {
-                return job;
-            }
+    public Task<Job?> LeaseAsync(
+        IReadOnlyCollection<string> kinds, string owner, TimeSpan lease, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            (db, attempt) => TakeAsync(
+                db, attempt, $"run_after <= {{0}} and kind in ({string.Join(", ", kinds.Select((_, n) => $"{{{n + 3}}}"))})",
+                [.. kinds], owner, lease, cancellationToken),
+            cancellationToken);
 
-            await FailAsync(
-                job.Lease, AttemptsExhausted, "The servers that worked on it went away, each time.", retryIn: null,
-                cancellationToken).ConfigureAwait(false);
-        }
-    }
+    /// <summary>Gives a worker a certain job, due or not, if nobody has it.</summary>
+    /// <returns>Null when it has ended, somebody has it, or there is none.</returns>
+    /// <inheritdoc cref="LeaseAsync(IReadOnlyCollection{string}, string, TimeSpan, CancellationToken)"/>
+    public Task<Job?> LeaseAsync(Guid id, string owner, TimeSpan lease, CancellationToken cancellationToken) =>
+        WriteTransaction.RunAsync(
+            databases,
+            (db, attempt) => TakeAsync(db, attempt, "id = {3}", [id], owner, lease, cancellationToken),
+            cancellationToken);
 
     /// <summary>Extends a lease from now on, and records how far the work is.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: unknown; try again before the
@@ -148,34 +148,21 @@ public sealed class JobQueue(
     public Task<bool> RescheduleAsync(JobLease lease, TimeSpan delay, CancellationToken cancellationToken) =>
         PutBackAsync(lease, delay, code: null, message: null, countsAttempt: false, cancellationToken);
 
-    /// <summary>Wants a job ended: a pending one ends at once, a running one when its worker hears of it.</summary>
+    /// <summary>Wants a job ended: its worker hears of it when it renews the lease, and the next one when it gets the job,
+    /// which is due at once.</summary>
     /// <returns>False when there is no such job, or it has ended.</returns>
     public Task<bool> CancelAsync(Guid id, CancellationToken cancellationToken) =>
         WriteTransaction.RunAsync(
             databases,
             async (db, _) =>
             {
-                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
-                DateTimeOffset? ended = Timestamps.Stored(now);
-                var ends = await db.Jobs.Where(j => j.Id == id && j.Status == JobStatus.Pending).ExecuteUpdateAsync(
-                    set => set.SetProperty(j => j.Status, JobStatus.Cancelled)
-                        .SetProperty(j => j.IsCancelRequested, true)
-                        .SetProperty(j => j.FailureCode, "cancelled")
-                        .SetProperty(j => j.Message, "It was cancelled.")
-                        .SetProperty(j => j.Secret, (string?)null)
-                        .SetProperty(j => j.EndedAt, ended)
-                        .SetProperty(j => j.UpdatedAt, ended!.Value),
-                    cancellationToken).ConfigureAwait(false);
-                if (ends == 1)
-                {
-                    await NoteAsync(db, id, now, ["task.failure"], cancellationToken).ConfigureAwait(false);
-                }
-
-                return ends == 1 || await db.Jobs.Where(j => j.Id == id && j.Status == JobStatus.Running)
-                    .ExecuteUpdateAsync(
-                        set => set.SetProperty(j => j.IsCancelRequested, true)
-                            .SetProperty(j => j.UpdatedAt, ended!.Value),
-                        cancellationToken).ConfigureAwait(false) == 1;
+                var now = Timestamps.Stored(
+                    await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
+                return await db.Jobs.Where(j => j.Id == id && j.EndedAt == null).ExecuteUpdateAsync(
+                    set => set.SetProperty(j => j.IsCancelRequested, true)
+                        .SetProperty(j => j.RunAfter, j => j.Status == JobStatus.Pending ? now : j.RunAfter)
+                        .SetProperty(j => j.UpdatedAt, now),
+                    cancellationToken).ConfigureAwait(false) == 1;
             },
             cancellationToken);
 
@@ -214,7 +201,8 @@ public sealed class JobQueue(
     private async Task<Job?> TakeAsync(
         RegistryDb db,
         int attempt,
-        IReadOnlyCollection<string> kinds,
+        string which,
+        IEnumerable<object> arguments,
         string owner,
         TimeSpan lease,
         CancellationToken cancellationToken)
@@ -231,11 +219,11 @@ public sealed class JobQueue(
         object[] parameters =
         [
             DatabaseDialect.Parameter(db, now), DatabaseDialect.Parameter(db, Timestamps.Stored(now + lease)), owner,
-            .. kinds,
+            .. arguments,
         ];
-        var taken = await db.Jobs.FromSqlRaw(TakeStatement(db, kinds.Count), parameters).AsNoTracking()
+        var taken = await db.Jobs.FromSqlRaw(TakeStatement(db, which), parameters).AsNoTracking()
             .ToListAsync(cancellationToken).ConfigureAwait(false);
-        if (taken is [{ Attempt: 1 } first])
+        if (taken is [{ Attempt: 1, IsCancelRequested: false } first])
         {
             await NoteAsync(db, first.Id, now, ["task.run", "task.processing"], cancellationToken).ConfigureAwait(false);
         }
@@ -257,21 +245,17 @@ public sealed class JobQueue(
         await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    // {0} is now, {1} the end of the lease, {2} the worker, and the kinds follow.
-    private static string TakeStatement(RegistryDb db, int kinds)
-    {
-        var anyKind = string.Join(", ", Enumerable.Range(3, kinds).Select(n => $"{{{n}}}"));
-        return $$"""
-            update jobs
-            set status = 'running', lease_owner = {2}, lease_until = {1}, attempt = attempt + 1, updated_at = {0}
-            where id = (
-                select id from jobs
-                where ended_at is null and run_after <= {0} and kind in ({{anyKind}})
-                    and (status = 'pending' or lease_until < {0})
-                order by run_after, id limit 1 {{DatabaseDialect.SkipLocked(db)}})
-            returning *
-            """;
-    }
+    // {0} is now, {1} the end of the lease, {2} the worker, and what tells which job follows.
+    private static string TakeStatement(RegistryDb db, string which) =>
+        $$"""
+        update jobs
+        set status = 'running', lease_owner = {2}, lease_until = {1}, attempt = attempt + 1, updated_at = {0}
+        where id = (
+            select id from jobs
+            where ended_at is null and {{which}} and (status = 'pending' or lease_until < {0})
+            order by run_after, id limit 1 {{DatabaseDialect.SkipLocked(db)}})
+        returning *
+        """;
 
     private Task<bool> PutBackAsync(
         JobLease lease,

@@ -30,13 +30,6 @@ public sealed record ImportOutcome
 /// <param name="Metadata">What the client noted about it, a JSON object; null for nothing.</param>
 public sealed record LocationOrigin(string Url, string? Metadata);
 
-/// <summary>An image whose import is over and does not know it.</summary>
-/// <param name="ImageId">The image.</param>
-/// <param name="Code">Why, as its job says.</param>
-/// <param name="Message">The same in a sentence.</param>
-/// <param name="Input">What the job was told, JSON; null when its row is gone.</param>
-public sealed record ImportOrphan(string ImageId, string? Code, string? Message, string? Input);
-
 /// <summary>Moves images into imports and out of them, each in one transaction with the job.</summary>
 /// <remarks>The protocol: <see cref="StartAsync"/> turns the image to importing and adds the job; the job stages bytes
 /// through <see cref="StagingLedger"/> and copies them under <see cref="BeginCopyAsync"/>; <see cref="CommitAsync"/> makes
@@ -211,7 +204,7 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
     /// <summary>Ends an import badly: the image is queued as if it had not been, but for the reason. Doing it twice, or too
     /// late, is no error.</summary>
     /// <param name="imageId">The image.</param>
-    /// <param name="jobId">The import; one whose job is another is left alone. Empty for one without a job.</param>
+    /// <param name="jobId">The import; one whose job is another is left alone.</param>
     /// <param name="kind">The kind of imports' jobs.</param>
     /// <param name="code">A stable word, shown to the owner.</param>
     /// <param name="reason">A sentence, shown to the owner.</param>
@@ -247,28 +240,6 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                 return staged;
             },
             cancellationToken);
-
-    /// <summary>Imports that ended without anybody telling their image: cancelled while nobody had them, or given up
-    /// because the servers that worked on them went away, each time.</summary>
-    /// <param name="kind">The kind of their jobs.</param>
-    /// <param name="cancellationToken">Cancels the look-up.</param>
-    public async Task<IReadOnlyList<ImportOrphan>> FindOrphansAsync(string kind, CancellationToken cancellationToken)
-    {
-        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
-        await using var disposal = db.ConfigureAwait(false);
-        return await db.Images.AsNoTracking()
-            .Where(i => i.Status == ImageStatus.Importing
-                && !db.Jobs.Any(j => j.ImageId == i.Id && j.Kind == kind && j.EndedAt == null))
-            .Select(i => new ImportOrphan(
-                i.Id,
-                db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
-                    .Select(j => j.FailureCode).FirstOrDefault(),
-                db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
-                    .Select(j => j.Message).FirstOrDefault(),
-                db.Jobs.Where(j => j.ImageId == i.Id && j.Kind == kind).OrderByDescending(j => j.Id)
-                    .Select(j => j.Input).FirstOrDefault()))
-            .ToListAsync(cancellationToken).ConfigureAwait(false);
-    }
 
     private static async Task EndAsync(
         RegistryDb db,

@@ -79,6 +79,61 @@ public sealed class LostWorkerTests : IAsyncLifetime
         Assert.Equal(404, (int)gone.StatusCode);
     }
 
+    [Fact]
+    public async Task A_job_that_is_cancelled_while_it_waits_is_given_up_at_once()
+    {
+        var id = await _app.UploadAsync(Bytes());
+        using var asked = await _app.Http.PostAsJsonAsync(
+            "/registry/v1/provisions", new { image_id = id, name = "clone", format = "raw" }, RegistryApp.Stop);
+        var job = (await RegistryApp.JsonAsync(asked)).GetProperty("id").GetString();
+        using var cancelled = await _app.SendAsync(HttpMethod.Post, $"/registry/v1/jobs/{job}/cancel");
+        Assert.Equal("cancelled", (await RegistryApp.JsonAsync(cancelled)).GetProperty("status").GetString());
+        Assert.Equal(0, await CountAsync("clone"));
+    }
+
+    [Fact]
+    public async Task A_copy_that_is_cancelled_while_it_waits_is_expected_of_the_image_no_more()
+    {
+        var id = await _app.UploadAsync(Bytes());
+        using var asked = await _app.Http.PostAsJsonAsync(
+            $"/v2/images/{id}/import", new { method = new { name = "copy-image" }, all_stores = true }, RegistryApp.Stop);
+        Assert.Equal(202, (int)asked.StatusCode);
+        Assert.Equal("two", (await _app.ShowAsync(id)).GetProperty("os_glance_importing_to_stores").GetString());
+        var listed = await _app.Http.GetFromJsonAsync<JsonElement>("/registry/v1/jobs?kind=import", RegistryApp.Stop);
+        var job = listed.GetProperty("jobs")[0].GetProperty("id").GetString();
+        using var cancelled = await _app.SendAsync(HttpMethod.Post, $"/registry/v1/jobs/{job}/cancel");
+        Assert.Equal("cancelled", (await RegistryApp.JsonAsync(cancelled)).GetProperty("status").GetString());
+        var image = await _app.ShowAsync(id);
+        Assert.Equal(
+            ("", "two"),
+            (image.GetProperty("os_glance_importing_to_stores").GetString(), image.GetProperty("os_glance_failed_import").GetString()));
+    }
+
+    [Fact]
+    public async Task A_job_that_took_each_of_its_workers_along_is_given_up()
+    {
+        var (run, _) = await LeaseCloneAsync();
+        var queue = _app.Services.GetRequiredService<JobQueue>();
+        await queue.ReclaimAsync(RegistryApp.Stop);
+        var job = run.Job;
+        while (job.Attempt <= job.AttemptsMax)
+        {
+            await queue.ReclaimAsync(RegistryApp.Stop);
+            job = (await queue.LeaseAsync(job.Id, $"worker {job.Attempt}", Lease, RegistryApp.Stop))!;
+        }
+
+        await _app.Services.GetRequiredService<JobAttempts>().RunAsync(job, RegistryApp.Stop);
+        var ended = await _app.Http.GetFromJsonAsync<JsonElement>($"/registry/v1/jobs/{job.Id}", RegistryApp.Stop);
+        Assert.Equal(
+            ("failed", "attempts_exhausted"),
+            (ended.GetProperty("status").GetString(), ended.GetProperty("reason").GetString()));
+        Assert.Equal(0, await CountAsync("clone"));
+    }
+
+    private async Task<int> CountAsync(string name) =>
+        (await _app.Http.GetFromJsonAsync<JsonElement>($"/v2/images?name={name}", RegistryApp.Stop))
+            .GetProperty("images").GetArrayLength();
+
     private static byte[] Bytes()
     {
         var bytes = new byte[1_000_000];

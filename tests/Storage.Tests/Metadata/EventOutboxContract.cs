@@ -96,6 +96,8 @@ public abstract class EventOutboxContract(TestDatabases databases, DatabaseKind 
         await queue.FailAsync(failed.Lease, "x", "x", retryIn: null, Cancellation);
         var cancelled = await queue.EnqueueAsync(new JobOrder("import", "{}"), Cancellation);
         await queue.CancelAsync(cancelled.Id, Cancellation);
+        cancelled = (await queue.LeaseAsync(["import"], "w", Lease, Cancellation))!;
+        await queue.CancelledAsync(cancelled.Lease, default, Cancellation);
         var other = await LeaseAsync("scrub");
         await queue.CompleteAsync(other.Lease, default, null, Cancellation);
 

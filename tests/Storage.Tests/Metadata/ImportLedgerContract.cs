@@ -134,17 +134,6 @@ public abstract class ImportLedgerContract(TestDatabases databases, DatabaseKind
     }
 
     [Fact]
-    public async Task An_import_whose_job_ended_alone_is_found()
-    {
-        var image = await RegisterAsync();
-        var job = await StartAsync(image.Id);
-        Assert.Empty(await Imports.FindOrphansAsync("import", Cancellation));
-        await Database.Get<JobQueue>().CancelAsync(job.Id, Cancellation);
-        var orphan = Assert.Single(await Imports.FindOrphansAsync("import", Cancellation));
-        Assert.Equal((image.Id, "cancelled"), (orphan.ImageId, orphan.Code));
-    }
-
-    [Fact]
     public async Task Formats_that_change_meanwhile_are_judged_again()
     {
         var image = await RegisterAsync();
