@@ -22,7 +22,7 @@ public sealed partial class StoreSet : IDisposable
     /// <summary>Of the memory there is, for what concurrent readers of an image share.</summary>
     private const int RecentShare = 32;
 
-    private const long RecentMax = 256 << 20;
+    private const long RecentMax = 512 << 20;
 
     /// <summary>How long a store that failed is asked last.</summary>
     private static readonly TimeSpan Shunned = TimeSpan.FromSeconds(15);

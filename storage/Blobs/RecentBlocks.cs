@@ -2,9 +2,9 @@ namespace Registry.Storage.Blobs;
 
 /// <summary>Verified blocks that one reader of a blob has just read, kept for the others that read it at the same time:
 /// hosts that make the same disk together are one reader of the store.</summary>
-/// <remarks>Blobs that have one reader cost nothing. Of others a bounded number of blocks is in memory, the youngest, until
-/// the last reader leaves; whoever falls behind reads for himself. Who asks for what somebody is reading waits for him. Each reader holds no more
-/// than his own buffer.</remarks>
+/// <remarks>Blobs that have one reader cost nothing. Of others a bounded number of blocks is in memory, the youngest,
+/// until the last reader leaves; whoever falls behind reads for himself. Who asks for what somebody is reading waits for
+/// him. Each reader holds no more than his own buffer.</remarks>
 /// <param name="blocksMax">Most blocks kept, of all blobs together.</param>
 public sealed class RecentBlocks(int blocksMax)
 {
