@@ -46,6 +46,15 @@ internal sealed class Ledger : IDisposable
     /// <summary>What is acknowledged from now on counts again.</summary>
     public void Reopen() => _isClosed = false;
 
+    /// <summary>An image was registered, and bytes will be sent.</summary>
+    public void Send(string id, Promise promise)
+    {
+        if (!_isClosed)
+        {
+            Sent[id] = promise;
+        }
+    }
+
     /// <summary>An upload was acknowledged.</summary>
     /// <returns>Whether it counts.</returns>
     public bool Keep(string id, Promise promise)

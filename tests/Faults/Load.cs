@@ -98,7 +98,7 @@ internal sealed class Load : IDisposable
     {
         var (content, promise) = Make(random);
         var id = await http.CreateAsync($"load-{Guid.NewGuid()}");
-        _ledger.Sent[id] = promise;
+        _ledger.Send(id, promise);
         using var body = random.Next(4) == 0
             ? new SlowContent(content, random.Next(20, 200))
             : (HttpContent)new ReadOnlyMemoryContent(content);

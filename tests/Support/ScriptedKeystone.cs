@@ -79,12 +79,25 @@ public sealed class ScriptedKeystone : IAsyncDisposable
         {
             while (true)
             {
-                await AnswerAsync(await _listener.GetContextAsync().ConfigureAwait(false)).ConfigureAwait(false);
+                _ = ServeAsync(await _listener.GetContextAsync().ConfigureAwait(false));
             }
         }
         catch (Exception closed) when (closed is HttpListenerException or InvalidOperationException)
         {
             return; // it was disposed
+        }
+    }
+
+    private async Task ServeAsync(HttpListenerContext context)
+    {
+        try
+        {
+            await AnswerAsync(context).ConfigureAwait(false);
+        }
+        catch (Exception gone) when (
+            gone is HttpListenerException or IOException or InvalidOperationException or JsonException)
+        {
+            return; // who asked was killed meanwhile: the next one is answered all the same
         }
     }
 

@@ -69,7 +69,7 @@ internal sealed class KillUploads : FaultCheck
         {
             var content = trial.Bytes(100_000);
             var promise = Promise.Of(content);
-            ledger.Sent[row[0]] = promise;
+            ledger.Send(row[0], promise);
             if (await http.UploadAsync(row[0], content) is var status and not 204)
             {
                 throw new FaultException($"{row[0]} is queued and answers an upload with {status}");

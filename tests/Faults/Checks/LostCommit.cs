@@ -41,7 +41,7 @@ internal sealed class LostCommit : FaultCheck
             var id = await LoseAsync(site, () => http.CreateAsync(name));
             var content = trial.Bytes(200_000);
             var promise = Promise.Of(content);
-            ledger.Sent[id] = promise;
+            ledger.Send(id, promise);
             await LoseAsync(site, () => ExpectAsync(204, http.UploadAsync(id, content)), times: 1 + (round % 2));
             ledger.Keep(id, promise);
             await LoseAsync(site, () => SendAsync(http, HttpMethod.Put, $"/v2/images/{id}/tags/once", 204));

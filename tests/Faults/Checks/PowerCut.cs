@@ -56,9 +56,9 @@ internal sealed class PowerCut : FaultCheck
             using var load = new Load(ledger, [registry.Url], Clients, trial.Random.Next(), 4 << 20);
             await ledger.UntilMoreAsync(before);
             await Task.Delay(trial.Random.Next(trial.Rounds < 5 ? 1000 : 4000));
-            // ext4 lets an fdatasync(2) that is under way while it is shut down succeed without its last write being kept
-            // (seen with nothing but pwrite and fdatasync on Linux 6.18; never with one that ended before). At a power cut
-            // nobody hears of such a success; so what is heard from here on does not count.
+            // A file system lets an fdatasync(2) that is under way while it is shut down succeed without its last write
+            // being kept (seen on ext4 with nothing but pwrite and fdatasync on Linux 6.18; never with one that ended
+            // before). At a power cut nobody hears of such a success; so what is heard from here on does not count.
             ledger.Close();
             await disk.CutAsync();
             await registry.KillAsync();
