@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Policy;
 using Registry.Api.Stores;
@@ -12,8 +13,14 @@ namespace Registry.Api.Jobs;
 
 /// <summary>What can be done with jobs: one core for HTTP and gRPC.</summary>
 internal sealed class JobCommands(
-    IDbContextFactory<RegistryDb> databases, JobQueue queue, JobAttempts attempts, JobSignal signal, StoreSet stores, PolicyEngine policy,
-    ImageCommands images, IOptions<RegistryOptions> options)
+    IDbContextFactory<RegistryDb> databases,
+    JobQueue queue,
+    JobAttempts attempts,
+    JobSignal signal,
+    StoreSet stores,
+    PolicyEngine policy,
+    ImageCommands images,
+    IOptions<RegistryOptions> options)
 {
     /// <summary>Shows a job.</summary>
     /// <exception cref="RegistryException">NotFound.</exception>
@@ -50,7 +57,7 @@ internal sealed class JobCommands(
         await queue.CancelAsync(job.Id, cancellationToken);
 
         // What waits for a worker need not wait to be given up.
-        var owner = $"{ImageData.ImageUploads.Owner}/cancels {job.Id}";
+        var owner = $"{ImageUploads.Owner}/cancels {job.Id}";
         if (await queue.LeaseAsync(job.Id, owner, options.Value.Jobs.Lease, cancellationToken) is { } waiting)
         {
             await attempts.RunAsync(waiting, CancellationToken.None);

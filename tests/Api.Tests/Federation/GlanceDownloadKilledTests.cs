@@ -1,7 +1,6 @@
 using System.Net.Http.Json;
-using System.Text.Json;
+using Registry.Api.Tests.Import;
 using Registry.Support;
-using Xunit;
 
 namespace Registry.Api.Tests.Federation;
 
@@ -31,12 +30,14 @@ public sealed class GlanceDownloadKilledTests : IAsyncLifetime
     [Fact]
     public async Task The_next_one_goes_on_with_the_token_that_the_caller_lent()
     {
-        var asked = new TaskCompletionSource();
+        var (isFirst, sent) = (true, new TaskCompletionSource());
         _region.Source.Answer = async (head, stream) =>
         {
-            if (head.Contains("/file ", StringComparison.Ordinal) && asked.TrySetResult())
+            if (isFirst && head.Contains("/file ", StringComparison.Ordinal))
             {
+                isFirst = false;
                 await _region.AnswerAsync(head, stream, breakAfter: 500_000);
+                sent.SetResult();
                 await Task.Delay(Timeout.Infinite, RegistryApp.Stop);
             }
 
@@ -52,29 +53,14 @@ public sealed class GlanceDownloadKilledTests : IAsyncLifetime
                 new { method = new { name = "glance-download", glance_region = "north", glance_image_id = OtherRegion.ImageId } },
                 RegistryApp.Stop);
             started.EnsureSuccessStatusCode();
-            await asked.Task.WaitAsync(RegistryApp.Stop);
+            await sent.Task.WaitAsync(RegistryApp.Stop);
             await killed.KillAsync();
         }
 
         await using var next = await StartAsync();
-        var task = await EndAsync(next.Client, id);
+        var task = await ImportTask.EndAsync(next.Client, id);
         Assert.True(task.GetProperty("status").GetString() == "success", $"{task}\n{next.Log}");
         Assert.Equal(_region.Content, await next.Client.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
-    }
-
-    private static async Task<JsonElement> EndAsync(HttpClient client, string id)
-    {
-        while (true)
-        {
-            var tasks = await client.GetFromJsonAsync<JsonElement>($"/v2/images/{id}/tasks", RegistryApp.Stop);
-            var task = tasks.GetProperty("tasks")[0];
-            if (task.GetProperty("status").GetString() is "success" or "failure")
-            {
-                return task;
-            }
-
-            await Task.Delay(50, RegistryApp.Stop);
-        }
     }
 
     private async Task<RegistryProcess> StartAsync()

@@ -1,5 +1,3 @@
-using System.Net.Http.Headers;
-using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Data.Sqlite;
@@ -246,20 +244,7 @@ public sealed class GlanceDownloadTests : IAsyncLifetime
         Assert.Empty(await SecretsAsync());
     }
 
-    private async Task<JsonElement> EndAsync(string id)
-    {
-        while (true)
-        {
-            using var response = await _app.SendAsync(HttpMethod.Get, $"/v2/images/{id}/tasks");
-            var task = (await RegistryApp.JsonAsync(response)).GetProperty("tasks")[0];
-            if (Text(task, "status") is "success" or "failure")
-            {
-                return task;
-            }
-
-            await Task.Delay(20, RegistryApp.Stop);
-        }
-    }
+    private Task<JsonElement> EndAsync(string id) => ImportTask.EndAsync(_app.Http, id);
 
     private async Task<IReadOnlyList<string>> SecretsAsync()
     {

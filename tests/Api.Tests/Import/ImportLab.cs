@@ -74,20 +74,7 @@ public class ImportLab : IAsyncLifetime
         ImportAsync(id, $$$"""{"method":{"name":"web-download","uri":{{{JsonSerializer.Serialize(url)}}}}}""", status);
 
     /// <summary>Waits for the end of an image's last import.</summary>
-    protected async Task<JsonElement> EndAsync(string id)
-    {
-        while (true)
-        {
-            var tasks = await App.Http.GetFromJsonAsync<JsonElement>($"/v2/images/{id}/tasks", RegistryApp.Stop);
-            var task = tasks.GetProperty("tasks")[0];
-            if (task.GetProperty("status").GetString() is "success" or "failure")
-            {
-                return task;
-            }
-
-            await Task.Delay(20, RegistryApp.Stop);
-        }
-    }
+    protected Task<JsonElement> EndAsync(string id) => ImportTask.EndAsync(App.Http, id);
 
     protected async Task SucceedAsync(string id)
     {

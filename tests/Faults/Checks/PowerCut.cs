@@ -57,8 +57,8 @@ internal sealed class PowerCut : FaultCheck
             await ledger.UntilMoreAsync(before);
             await Task.Delay(trial.Random.Next(trial.Rounds < 5 ? 1000 : 4000));
             // A file system lets an fdatasync(2) that is under way while it is shut down succeed without its last write
-            // being kept (seen on ext4 with nothing but pwrite and fdatasync on Linux 6.18; never with one that ended
-            // before). At a power cut nobody hears of such a success; so what is heard from here on does not count.
+            // being kept (seen on XFS and ext4 with nothing but pwrite and fdatasync on Linux 6.18; never with one that
+            // ended before). At a power cut nobody hears of such a success; so what is heard from here on does not count.
             ledger.Close();
             await disk.CutAsync();
             await registry.KillAsync();
