@@ -8,6 +8,7 @@ using Registry.Api.Cors;
 using Registry.Api.Events;
 using Registry.Api.Import;
 using Registry.Api.Locations;
+using Registry.Api.Memory;
 using Registry.Api.Nbd;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
@@ -49,6 +50,9 @@ public sealed record RegistryOptions
 
     /// <summary>Caps on what callers may ask for.</summary>
     public LimitsSection Limits { get; init; } = new();
+
+    /// <summary>Memory of buffers.</summary>
+    public MemorySection Memory { get; init; } = new();
 
     /// <summary>Limits that Keystone sets.</summary>
     public QuotaSection Quota { get; init; } = new();
@@ -153,6 +157,7 @@ public sealed record RegistryOptions
             "an nbd:// URL");
         PropertyProtections.Validate();
         Limits.Validate();
+        Memory.Validate();
         Quota.Validate(Auth);
         Uploads.Validate();
         Cors.Validate();
@@ -294,6 +299,10 @@ public sealed record LimitsSection
     /// <summary>Largest request body in bytes, image data excepted.</summary>
     public long MetadataBodyBytes { get; init; } = 1 << 20;
 
+    /// <summary>Maximum number of open connections of clients, on all ports together; 0 derives it from the limits of the
+    /// process on open files and from its memory.</summary>
+    public int Connections { get; init; }
+
     /// <summary>Most operations in one PATCH.</summary>
     public int PatchOperations { get; init; } = 256;
 
@@ -303,6 +312,7 @@ public sealed record LimitsSection
     {
         RegistryOptions.Require(
             ListMax is > 0 and <= ImageListRequest.LimitMax, "Registry:Limits:ListMax", $"{ListMax}", "1 to 1000");
+        RegistryOptions.Require(Connections >= 0, "Registry:Limits:Connections", $"{Connections}", "0 or more");
         RegistryOptions.Require(ListDefault >= 0, "Registry:Limits:ListDefault", $"{ListDefault}", "0 or more");
         RegistryOptions.Require(
             ImageSizeCapBytes > 0, "Registry:Limits:ImageSizeCapBytes", $"{ImageSizeCapBytes}", "more than 0");
@@ -330,8 +340,8 @@ public sealed record UploadsSection
     public int MinimumBytesPerSecond { get; init; } = 32 * 1024;
 
     /// <summary>How long one chunk of an upload may take at that rate.</summary>
-    internal TimeSpan ChunkPatience =>
-        TimeSpan.FromSeconds(30 + ((double)ImageData.ChunkPool.ChunkBytes / MinimumBytesPerSecond));
+    internal TimeSpan ChunkPatience(int chunkBytes) =>
+        TimeSpan.FromSeconds(30 + ((double)chunkBytes / MinimumBytesPerSecond));
 
     /// <summary>Most uploads at once; one more is answered with 503.</summary>
     public int ConcurrentMax { get; init; } = 64;

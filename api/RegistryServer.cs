@@ -9,6 +9,7 @@ using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Registry.Api.Auth;
 using Registry.Api.Cache;
+using Registry.Api.Connections;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
 using Registry.Api.Events;
@@ -22,6 +23,7 @@ using Registry.Api.Jobs;
 using Registry.Api.Locations;
 using Registry.Api.Logs;
 using Registry.Api.Members;
+using Registry.Api.Memory;
 using Registry.Api.Metadefs;
 using Registry.Api.Metrics;
 using Registry.Api.Nbd;
@@ -62,6 +64,7 @@ public static class RegistryServer
             kestrel.Limits.MaxRequestBodySize = options.Limits.MetadataBodyBytes;
             Listeners.Open(kestrel, options);
         });
+        builder.Services.AddConnectionLimits();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
         AddLogging(builder.Logging);
         AddTelemetry(builder);
@@ -146,6 +149,7 @@ public static class RegistryServer
         services.AddSingleton<IMemoryPoolFactory<byte>, TransportMemory>();
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton<RegistryMetrics>();
+        services.AddSingleton<ProcessMemory>();
         services.AddRegistryStorage(
             new DatabaseOptions
             {
@@ -180,7 +184,7 @@ public static class RegistryServer
         services.AddSingleton<ImageSends>();
         services.AddSingleton<StoredDisks>();
         services.AddSingleton<DirectReads>();
-        services.AddSingleton(_ => new ReadShares(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
+        services.AddSingleton<ReadShares>();
         services.AddSingleton<JobSignal>();
         services.AddSingleton<JobAttempts>();
         services.AddSingleton<JobCommands>();
@@ -272,6 +276,7 @@ public static class RegistryServer
 
     private static void MapPipeline(WebApplication app)
     {
+        app.UseConnectionLimits();
         app.UseOpenTelemetryPrometheusScrapingEndpoint(
             context => context.Request.Path == "/metrics" && Listeners.Of(context) == Listener.Metrics);
         app.UseWhen(context => Listeners.Of(context) == Listener.Http, http =>

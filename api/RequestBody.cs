@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.Extensions.Options;
+using Registry.Api.Memory;
 using Registry.Storage.Domain;
 
 namespace Registry.Api;
@@ -10,6 +11,9 @@ public static class RequestBody
 {
     // Twelve bytes each while a document is open, in an array that the pool keeps for every thread that ever had one.
     private const int TokensMax = 32 << 10;
+
+    private const int SmallBytes = 16 << 10;
+    private const int BytesPerByte = 4; // as it came, in the document, as text, and as what is stored
 
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
@@ -24,6 +28,7 @@ public static class RequestBody
             throw TooLarge(max);
         }
 
+        await ReserveAsync(context, max);
         try
         {
             await using var bounded = new MemoryStream();
@@ -55,6 +60,18 @@ public static class RequestBody
         catch (JsonException e)
         {
             throw new RegistryException(ErrorCode.BadRequest, $"Malformed JSON in request body: {e.Message}");
+        }
+    }
+
+    // A small body fits into what every connection is charged for.
+    private static async ValueTask ReserveAsync(HttpContext context, long max)
+    {
+        var bytes = context.Request.ContentLength ?? max;
+        if (bytes > SmallBytes)
+        {
+            var memory = context.RequestServices.GetRequiredService<ProcessMemory>();
+            context.Response.RegisterForDispose(
+                await memory.TakeAsync(memory.Whole, bytes * BytesPerByte, context.RequestAborted));
         }
     }
 

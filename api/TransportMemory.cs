@@ -1,19 +1,26 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using Microsoft.AspNetCore.Connections;
+using Registry.Api.Memory;
+using Registry.Storage.Memory;
 
 namespace Registry.Api;
 
-/// <summary>Memory of the transport in blocks of 64 KiB.</summary>
+/// <summary>Memory of the transport in blocks of 64 KiB, charged to the process's budget while they are in use.</summary>
 /// <remarks>The web server receives into one block at a time. Its own blocks are 4 KiB: a GiB of image would be a
 /// quarter of a million system calls. A block is held only while bytes are in it; an idle connection holds
 /// none.</remarks>
-internal sealed class TransportMemory : MemoryPool<byte>, IMemoryPoolFactory<byte>
+internal sealed class TransportMemory(ProcessMemory memory) : MemoryPool<byte>, IMemoryPoolFactory<byte>
 {
-    private const int BlockBytes = 64 * 1024;
+    /// <summary>Bytes of a block.</summary>
+    public const int BlockBytes = 64 * 1024;
+
     private const int KeptMax = 256;
+    private const int KeptShare = 32; // of the budget
 
     private readonly ConcurrentQueue<Block> _free = [];
+    private readonly MemoryBudget _budget = memory.Whole;
+    private readonly int _kept = (int)Math.Min(KeptMax, memory.Whole.Bytes / KeptShare / BlockBytes);
 
     /// <inheritdoc/>
     public override int MaxBufferSize => BlockBytes;
@@ -25,6 +32,7 @@ internal sealed class TransportMemory : MemoryPool<byte>, IMemoryPoolFactory<byt
     public override IMemoryOwner<byte> Rent(int minBufferSize = -1)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, BlockBytes);
+        _budget.Charge(BlockBytes);
         return _free.TryDequeue(out var block) ? block : new Block(this);
     }
 
@@ -36,7 +44,8 @@ internal sealed class TransportMemory : MemoryPool<byte>, IMemoryPoolFactory<byt
 
     private void Return(Block block)
     {
-        if (_free.Count < KeptMax)
+        _budget.Return(BlockBytes);
+        if (_free.Count < _kept)
         {
             _free.Enqueue(block);
         }

@@ -95,7 +95,7 @@ internal sealed partial class CacheFiller(
         }
 
         var blob = await stores.OpenQuietlyAsync(image, stoppingToken);
-        var buffer = pool.Rent();
+        var buffer = pool.Rent(ChunkPool.ChunkBytesMax);
         try
         {
             var offset = 0L;

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging.Abstractions;
 using Registry.Api.Grpc;
+using Registry.Api.Memory;
 using Registry.Api.Provisioning;
 using Registry.Engine.Disks;
 using Registry.Protos.V1;
@@ -17,7 +18,7 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
     private static readonly TimeSpan SpareLife = TimeSpan.FromSeconds(30);
 
     private readonly SemaphoreSlim _turn = new(1);
-    private readonly ReadShares _shares = new(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+    private readonly ReadShares _shares = new(new ProcessMemory(new MemorySection(), TimeProvider.System));
     private readonly Dictionary<string, (Uri Address, DateTimeOffset Until)> _addresses = new(StringComparer.Ordinal);
     private readonly Connection _registry;
     private readonly string _imageId;
@@ -82,7 +83,6 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
         }
 
         _store.Dispose();
-        _shares.Dispose();
         _turn.Dispose();
     }
 

@@ -47,12 +47,17 @@ internal sealed class ImagesGrpc(
     public override async Task<ListImagesResponse> List(ListImagesRequest request, ServerCallContext context)
     {
         var query = ImageListQuery.From(request, options.Value.Limits);
+        using var memory = await commands.ReserveAsync(query, context.CancellationToken);
         var images = await commands.ListAsync(CallerOf(context), query, context.CancellationToken);
         var response = new ListImagesResponse
         {
             NextMarker = images.Count == query.Limit && images.Count > 0 ? images[^1].Id : "",
         };
-        response.Images.AddRange(images.Select(ImageMessages.From));
+        await foreach (var image in commands.CompleteAsync(CallerOf(context), images, context.CancellationToken))
+        {
+            response.Images.Add(ImageMessages.From(image));
+        }
+
         return response;
     }
 
@@ -89,8 +94,9 @@ internal sealed class ImagesGrpc(
     public override async Task Download(
         DownloadRequest request, IServerStreamWriter<DownloadResponse> responseStream, ServerCallContext context)
     {
-        var (image, blob) = await downloads.OpenAsync(CallerOf(context), request.Id, context.CancellationToken);
-        if (blob is null)
+        using var download = await downloads.OpenAsync(CallerOf(context), request.Id, context.CancellationToken);
+        var image = download.Image;
+        if (download.Blob is not { } blob)
         {
             throw new RegistryException(
                 ErrorCode.Conflict,

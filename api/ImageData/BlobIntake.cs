@@ -1,9 +1,11 @@
 using Microsoft.Extensions.Options;
+using Registry.Api.Memory;
 using Registry.Api.Provisioning;
 using Registry.Engine.Disks;
 using Registry.Engine.Inspect;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
+using Registry.Storage.Memory;
 
 namespace Registry.Api.ImageData;
 
@@ -30,8 +32,29 @@ internal sealed record IntakeJudge(
 
 /// <summary>Takes bytes into a store in one pass: digests, inspection, block digests, allocation map and writer. Whoever
 /// calls has promised the blob, and keeps the promise alive.</summary>
-internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> options)
+internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<RegistryOptions> options) : IDisposable
 {
+    // What a pass holds besides chunks: the heads that the inspector keeps, the index under way and two threads' stacks.
+    private const int PassBytes = (256 + 170 + 128) << 10;
+
+    // A table lies in the file, so a small file has none that is worth counting; the largest are 32 MiB.
+    private const int LargeTablesBytes = 4 << 20;
+    private const int TablesBytes = 48 << 20;
+
+    private readonly SemaphoreSlim _largeTables = new((int)Math.Clamp(memory.Whole.Bytes / 2 / TablesBytes, 1, 64));
+
+    /// <summary>Waits for the memory that a body of a client or a job takes on its way into a store.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="expectedLength">Bytes of the body; null when unknown.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>The memory; dispose it when the bytes are in the store.</returns>
+    /// <exception cref="RegistryException">Busy: none became free in time.</exception>
+    public ValueTask<MemoryShare> ReserveAsync(
+        IBlobStore store, long? expectedLength, CancellationToken cancellationToken) => memory.TakeAsync(
+        memory.Uploads,
+        PassBytes + (UploadPass.ChunksMin * pool.ChunkBytes) + store.WriterBytes(expectedLength),
+        cancellationToken);
+
     /// <summary>Takes a body to its end and commits the blob.</summary>
     /// <param name="store">The store.</param>
     /// <param name="key">The blob, which must not exist yet.</param>
@@ -74,17 +97,42 @@ internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> optio
         var index = new BlobIndexWriter((page, token) => writer.AppendAsync(BlobPart.Index, page, token));
         var inspector = new FormatInspector();
         using var pass = new UploadPass(
-            pool, writer, index, inspector, patience ?? options.Value.Uploads.ChunkPatience);
+            pool, writer, index, inspector, patience ?? options.Value.Uploads.ChunkPatience(pool.ChunkBytes));
         var summary = await pass.RunAsync(
             body, options.Value.Limits.ImageSizeCapBytes, () => RequireAccepted(judge.Early(inspector)),
             cancellationToken);
         check?.Invoke(summary);
         RequireAccepted(judge.Whole(summary.Inspection));
-        var diskBytes = await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, cancellationToken);
+        var diskBytes = await MapAsync(writer, index, summary, cancellationToken);
         var root = await index.FinishAsync(cancellationToken);
         await writer.CommitAsync(cancellationToken);
         return new TakenBlob(summary, diskBytes, root);
     }
+
+    // The tables of a large image are held while its references are checked. That memory is beside the budget: a pass that
+    // waited for it there while it holds its own part would keep the others from ending. Each check does a bounded amount of
+    // work, so the wait for a turn is bounded as well.
+    private async ValueTask<long?> MapAsync(
+        IBlobWriter writer, BlobIndexWriter index, UploadSummary summary, CancellationToken cancellationToken)
+    {
+        if (summary.Length < LargeTablesBytes)
+        {
+            return await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, cancellationToken);
+        }
+
+        await _largeTables.WaitAsync(cancellationToken);
+        try
+        {
+            return await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, cancellationToken);
+        }
+        finally
+        {
+            _largeTables.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _largeTables.Dispose();
 
     /// <summary>Refuses a stated length that no image may have.</summary>
     /// <exception cref="RegistryException">TooLarge.</exception>

@@ -50,8 +50,9 @@ internal static class ImageDataEndpoints
 
     private static async Task DownloadAsync(HttpContext context, string id, ImageDownloads downloads, ImageSends sends)
     {
-        var (image, blob) = await downloads.OpenAsync(Caller.Of(context), id, context.RequestAborted);
-        if (blob is null)
+        using var download = await downloads.OpenAsync(Caller.Of(context), id, context.RequestAborted);
+        var image = download.Image;
+        if (download.Blob is not { } blob)
         {
             context.Response.StatusCode = StatusCodes.Status204NoContent;
             return;

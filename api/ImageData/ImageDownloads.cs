@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Registry.Api.Auth;
+using Registry.Api.Memory;
 using Registry.Api.Metrics;
 using Registry.Api.Policy;
 using Registry.Api.Stores;
@@ -10,8 +11,8 @@ using Registry.Storage.Metadata;
 namespace Registry.Api.ImageData;
 
 /// <summary>The download of an image's bytes as they were uploaded, the same for HTTP and gRPC.</summary>
-public sealed class ImageDownloads(
-    IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, ChunkPool pool,
+internal sealed class ImageDownloads(
+    IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, ChunkPool pool, ProcessMemory memory,
     RegistryMetrics metrics)
 {
     // A copy holds a piece that is read, one that is sent and what the connection has of it.
@@ -19,25 +20,32 @@ public sealed class ImageDownloads(
     private const int LeastPieceBytes = 64 << 10;
 
     // A piece costs a distant store a request: some fifty copies get the longest there. On a local disk shorter ones do.
-    private readonly ByteShares _distant = Together(104 << 20);
-    private readonly ByteShares _local = Together(48 << 20);
+    private readonly ByteShares _distant = Together(104 << 20, memory);
+    private readonly ByteShares _local = Together(48 << 20, memory);
 
-    /// <summary>Opens an image's bytes.</summary>
-    /// <returns>The image, and its bytes; null bytes when it has none yet.</returns>
-    /// <exception cref="RegistryException">NotFound, Forbidden (deactivated).</exception>
-    public async Task<(Image Image, StoredBlob? Blob)> OpenAsync(
-        Caller caller, string imageId, CancellationToken cancellationToken)
+    /// <summary>Opens an image's bytes, as soon as there is memory to copy them with.</summary>
+    /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Busy: no memory became free in
+    /// time.</exception>
+    public async Task<ImageDownload> OpenAsync(Caller caller, string imageId, CancellationToken cancellationToken)
     {
-        await using var db = await databases.CreateDbContextAsync(cancellationToken);
-        var image = await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken)
-            ?? throw Images.ImageCommands.NotFound(imageId);
+        var image = await FindAsync(caller, imageId, cancellationToken);
         RequireReadable(policy, caller, image);
         if (image.Locations.Count == 0)
         {
-            return (image, null);
+            return new ImageDownload(image, blob: null, memory: null);
         }
 
-        return (image, await stores.OpenAsync(image, cancellationToken));
+        var share = await memory.TakeAsync(
+            memory.Downloads, _local.Least + VerifiedBlob.IndexBytes(image.Size ?? 0), cancellationToken);
+        try
+        {
+            return new ImageDownload(image, await stores.OpenAsync(image, cancellationToken), share);
+        }
+        catch
+        {
+            share.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Refuses bytes to who may not have them, and those of a deactivated image to all but
@@ -95,9 +103,17 @@ public sealed class ImageDownloads(
         }
     }
 
-    private static ByteShares Together(int bytes) => new(
-        bytes,
-        [.. new[] { ChunkPool.ChunkBytes, 256 << 10, 128 << 10, LeastPieceBytes }.Select(piece => piece * PiecesPerShare)]);
+    private async Task<Image> FindAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    {
+        await using var db = await databases.CreateDbContextAsync(cancellationToken);
+        return await ImageQueries.FindAsync(db, imageId, caller.Viewer, tracking: false, cancellationToken)
+            ?? throw Images.ImageCommands.NotFound(imageId);
+    }
+
+    private static ByteShares Together(long bytes, ProcessMemory memory) => new(
+        Math.Min(bytes, memory.Downloads.Bytes),
+        [.. new[] { ChunkPool.ChunkBytesMax, 256 << 10, 128 << 10, LeastPieceBytes }.Select(piece => piece * PiecesPerShare)],
+        memory.Downloads);
 
     private async Task<Piece> ReadAsync(
         StoredBlob blob, long offset, long end, int most, CancellationToken cancellationToken)

@@ -57,6 +57,7 @@ internal sealed partial class ImageUploads(
         var store = stores.ForUpload(storeId);
         intake.RequireLength(body);
         using var slot = slots.Take(caller.ProjectId);
+        using var memory = await intake.ReserveAsync(store, body.Length, cancellationToken);
         await ClaimAndTakeAsync(caller.Viewer, imageId, store, Instance, body, cancellationToken);
     }
 
@@ -72,7 +73,9 @@ internal sealed partial class ImageUploads(
         string imageId, string? storeId, string owner, IUploadBody body, CancellationToken cancellationToken)
     {
         intake.RequireLength(body);
-        await ClaimAndTakeAsync(Viewer.System, imageId, stores.ForUpload(storeId), owner, body, cancellationToken);
+        var store = stores.ForUpload(storeId);
+        using var memory = await intake.ReserveAsync(store, body.Length, cancellationToken);
+        await ClaimAndTakeAsync(Viewer.System, imageId, store, owner, body, cancellationToken);
     }
 
     /// <summary>An image's status; null when there is no such image any more.</summary>

@@ -21,8 +21,10 @@ internal sealed class UploadPass(
     ChunkPool pool, IBlobWriter writer, BlobIndexWriter index, FormatInspector inspector, TimeSpan chunkPatience)
     : IDisposable
 {
+    /// <summary>Chunks that every pass may hold.</summary>
+    public const int ChunksMin = 2;
+
     private const int ChunksMax = 12;
-    private const int ChunksMin = 2;
     private const int Consumers = 3;
 
     private readonly SemaphoreSlim _buffers = new(ChunksMin);
@@ -208,7 +210,7 @@ internal sealed class UploadPass(
             }
         }
 
-        return pool.Rent();
+        return pool.Rent(pool.ChunkBytes);
     }
 
     private void Release(byte[] buffer)

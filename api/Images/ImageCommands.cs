@@ -1,27 +1,38 @@
+using System.Runtime.CompilerServices;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Memory;
 using Registry.Api.Policy;
 using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Storage.Domain;
+using Registry.Storage.Memory;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api.Images;
 
 /// <summary>What can be done with an image's metadata: one core for HTTP and gRPC. Each verb authorises, loads, decides
 /// and stores, in that order.</summary>
-public sealed partial class ImageCommands(
+internal sealed partial class ImageCommands(
     IDbContextFactory<RegistryDb> databases,
     ImageEditor editor,
     StoreSet stores,
     PolicyEngine policy,
     PropertyProtections protections,
+    ProcessMemory memory,
     CustomProperties schema,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImageCommands> logger)
 {
+    // Of names and values, two bytes each in memory.
+    private const int BatchChars = 128 << 10;
+    private const int BytesPerChar = sizeof(char);
+
+    // An image of a list without its properties, as a row, as an object and as JSON.
+    private const int BytesPerListed = 2 << 10;
+
     /// <summary>The refusal for an image that is not there, or that the caller may not know of.</summary>
     public static RegistryException NotFound(string id) =>
         new(ErrorCode.NotFound, $"No image found with ID {ImageRules.Shown(id)}");
@@ -51,9 +62,16 @@ public sealed partial class ImageCommands(
         return protections.Show(caller, image);
     }
 
-    /// <summary>Lists a page of images.</summary>
+    /// <summary>Waits for the memory of a list.</summary>
+    /// <returns>The memory; dispose it when the list was sent.</returns>
+    /// <exception cref="RegistryException">Busy: none became free in time.</exception>
+    public ValueTask<MemoryShare> ReserveAsync(ImageListRequest request, CancellationToken cancellationToken) =>
+        memory.TakeAsync(
+            memory.Whole, (request.Limit * BytesPerListed) + (2 * BatchChars * BytesPerChar), cancellationToken);
+
+    /// <summary>Lists a page of images, without what <see cref="CompleteAsync"/> adds.</summary>
     /// <exception cref="RegistryException">BadRequest, Forbidden for another's marker.</exception>
-    public async Task<IReadOnlyList<Image>> ListAsync(
+    public async Task<List<Image>> ListAsync(
         Caller caller, ImageListRequest request, CancellationToken cancellationToken)
     {
         policy.Require(caller, "get_images", PolicyTarget.OfProject(caller.ProjectId));
@@ -63,13 +81,33 @@ public sealed partial class ImageCommands(
         }
 
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
-        var images = await ImageQueries.ListAsync(db, request, caller.Viewer, cancellationToken);
-        foreach (var image in images)
-        {
-            protections.Show(caller, image);
-        }
+        return await ImageQueries.PageAsync(db, request, caller.Viewer, cancellationToken);
+    }
 
-        return images;
+    /// <summary>Completes a page with what hangs on its images, a batch of bounded memory at a time.</summary>
+    /// <param name="caller">Who is shown them.</param>
+    /// <param name="page">From <see cref="ListAsync"/>; images leave it as they are returned.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async IAsyncEnumerable<Image> CompleteAsync(
+        Caller caller, List<Image> page, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var batches = ImageQueries.CompleteAsync(databases, page, BatchChars, cancellationToken);
+        await foreach (var (images, chars) in batches)
+        {
+            var beyond = Math.Max(0, chars - BatchChars) * BytesPerChar; // one image that has more than a batch may
+            memory.Whole.Charge(beyond);
+            try
+            {
+                foreach (var image in images)
+                {
+                    yield return protections.Show(caller, image);
+                }
+            }
+            finally
+            {
+                memory.Whole.Return(beyond);
+            }
+        }
     }
 
     /// <summary>Changes an image that the caller may modify.</summary>

@@ -31,12 +31,14 @@ public static class ImageEndpoints
     {
         var request = ImageListQuery.Read(context.Request.Query, options.Value.Limits);
         var caller = Caller.Of(context);
+        using var memory = await commands.ReserveAsync(request, context.RequestAborted);
         var images = await commands.ListAsync(caller, request, context.RequestAborted);
+        var next = images.Count > 0 && images.Count == request.Limit ? images[^1].Id : null;
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartArray("images"u8);
-        foreach (var image in images)
+        await foreach (var image in commands.CompleteAsync(caller, images, context.RequestAborted))
         {
             ImageJson.Write(json, image, caller, locations);
             if (json.BytesPending > FlushBytes)
@@ -47,9 +49,9 @@ public static class ImageEndpoints
 
         json.WriteEndArray();
         json.WriteString("first"u8, PageLink.Of("/v2/images", context.Request, null));
-        if (images.Count > 0 && images.Count == request.Limit)
+        if (next is not null)
         {
-            json.WriteString("next"u8, PageLink.Of("/v2/images", context.Request, images[^1].Id));
+            json.WriteString("next"u8, PageLink.Of("/v2/images", context.Request, next));
         }
 
         json.WriteString("schema"u8, "/v2/schemas/images");

@@ -40,6 +40,7 @@ internal sealed partial class ImageStaging(
         StagingTarget target, IUploadBody body, IntakeJudge judge, CancellationToken cancellationToken)
     {
         intake.RequireLength(body);
+        using var memory = await intake.ReserveAsync(target.Store, body.Length, cancellationToken);
         var intent = await staging.BeginAsync(
             target.ImageId, target.IsJob, target.Store.Id, ImageUploads.Owner, options.Value.Uploads.Lease, body.Length,
             cancellationToken);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Registry.Storage.Blobs.Cache;
+using Registry.Storage.Memory;
 
 namespace Registry.Api.Metrics;
 
@@ -25,6 +26,7 @@ public sealed class RegistryMetrics : IDisposable
     private readonly Histogram<double> _jobSeconds;
     private readonly Counter<long> _scrubFindings;
     private readonly Counter<long> _events;
+    private readonly Counter<long> _memoryRefusals;
 
     /// <summary>Makes the instruments.</summary>
     public RegistryMetrics(IMeterFactory meters)
@@ -41,6 +43,8 @@ public sealed class RegistryMetrics : IDisposable
         _jobSeconds = _meter.CreateHistogram<double>("registry.job.duration", "s", "Time an attempt at a job took");
         _scrubFindings = _meter.CreateCounter<long>("registry.scrub.findings", "{finding}", "Problems found by scrubs");
         _events = _meter.CreateCounter<long>("registry.events", "{event}", "Events by what became of them");
+        _memoryRefusals = _meter.CreateCounter<long>(
+            "registry.memory.refusals", "{request}", "Requests that found no memory for their buffers in time");
         _storeReadBytes = _meter.CreateCounter<long>("registry.store.read.bytes", "By", "Bytes read from stores");
         _provisionedBytes = _meter.CreateCounter<long>("registry.provision.bytes", "By", "Guest bytes sent to disks");
         _reapedBlobs = _meter.CreateCounter<long>("registry.reaper.blobs", "{blob}", "Leftover blobs removed");
@@ -95,6 +99,19 @@ public sealed class RegistryMetrics : IDisposable
 
     /// <summary>Leftovers were removed.</summary>
     public void Reaped(long blobs) => _reapedBlobs.Add(blobs);
+
+    /// <summary>A request found no memory for its buffers in time.</summary>
+    public void MemoryRefused() => _memoryRefusals.Add(1);
+
+    /// <summary>Reports from now on what the buffers of the process hold.</summary>
+    public void WatchMemory(MemoryBudget budget)
+    {
+        _meter.CreateObservableUpDownCounter(
+            "registry.memory.budget", () => budget.Bytes, "By", "Bytes that all buffers may hold together");
+        _meter.CreateObservableUpDownCounter("registry.memory.taken", () => budget.Taken, "By", "Bytes that buffers hold");
+        _meter.CreateObservableUpDownCounter(
+            "registry.memory.waiting", () => budget.Waiting, "{request}", "Requests that wait for memory");
+    }
 
     /// <summary>Tells what the cache does from now on.</summary>
     public void WatchCache(BlockCache cache)

@@ -1,3 +1,4 @@
+using Registry.Api.Memory;
 using Registry.Api.Provisioning;
 using Registry.Engine.Convert;
 using Registry.Engine.Disks;
@@ -7,16 +8,21 @@ namespace Registry.Api.Nbd;
 
 /// <summary>What was read last of all exported disks, verified, and what is being read: whoever wants the same waits
 /// for the one read.</summary>
-/// <remarks>Keeps <see cref="KeptChunks"/> chunks, and in addition what requests are at. Reads that nobody waits for
-/// yet are refused while <see cref="AheadChunks"/> are under way.</remarks>
+/// <remarks>Keeps 1,024 chunks, fewer where memory is short, and in addition what requests are at. Reads that no request
+/// waits for yet are refused while half as many are under way.</remarks>
 /// <param name="shares">Of the memory there is for reading; each read takes one.</param>
-internal sealed class NbdCache(ReadShares shares)
+/// <param name="memory">Charged for what is kept.</param>
+internal sealed class NbdCache(ReadShares shares, ProcessMemory memory)
 {
     /// <summary>Longest read, in chunks: 2 MiB.</summary>
     public const int RunChunks = 32;
 
-    private const int KeptChunks = 1024;
-    private const int AheadChunks = 512;
+    private const int KeptChunksLeast = 64;
+    private const int KeptChunksMost = 1024;
+    private const int KeptShare = 16; // of the memory of buffers
+
+    private readonly int _keptMax = (int)Math.Clamp(
+        memory.Whole.Bytes / KeptShare / NbdChunk.Bytes, KeptChunksLeast, KeptChunksMost);
 
     private readonly Lock _lock = new();
     private readonly LinkedList<(NbdDisk Disk, NbdChunk Chunk)> _lastUsedFirst = [];
@@ -53,7 +59,7 @@ internal sealed class NbdCache(ReadShares shares)
         var missing = new List<NbdChunk>();
         lock (_lock)
         {
-            for (var number = first; number < end && _chunksUnderWay < AheadChunks; number++)
+            for (var number = first; number < end && _chunksUnderWay < _keptMax / 2; number++)
             {
                 GetOrAdd(disk, number, missing);
             }
@@ -92,7 +98,8 @@ internal sealed class NbdCache(ReadShares shares)
         missing.Add(chunk);
         _chunksUnderWay++;
         _keptChunks++;
-        for (var last = _lastUsedFirst.Last; _keptChunks > KeptChunks && last is not null;)
+        memory.Whole.Charge(NbdChunk.Bytes);
+        for (var last = _lastUsedFirst.Last; _keptChunks > _keptMax && last is not null;)
         {
             var before = last.Previous;
             if (last.Value.Chunk.Ready.IsCompleted)
@@ -132,6 +139,7 @@ internal sealed class NbdCache(ReadShares shares)
     {
         _lastUsedFirst.Remove(node);
         _keptChunks--;
+        memory.Whole.Return(NbdChunk.Bytes);
         node.Value.Chunk.RemoveUser();
     }
 

@@ -13,7 +13,7 @@ internal sealed class NbdDisks(StoredDisks disks, ImageCommands images, NbdCache
     private readonly Dictionary<string, NbdDisk> _open = new(StringComparer.Ordinal);
 
     /// <summary>The images that a caller can be offered: the newest thousand that have bytes.</summary>
-    public Task<IReadOnlyList<Image>> ListAsync(Caller caller, CancellationToken cancellationToken) =>
+    public Task<List<Image>> ListAsync(Caller caller, CancellationToken cancellationToken) =>
         images.ListAsync(
             caller,
             new ImageListRequest { Statuses = ["active"], Limit = ImageListRequest.LimitMax },

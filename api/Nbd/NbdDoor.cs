@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Memory;
 using Registry.Api.Usage;
 using Registry.Storage.Domain;
 
@@ -10,11 +11,12 @@ namespace Registry.Api.Nbd;
 /// <param name="disks">The images.</param>
 /// <param name="tickets">The tickets.</param>
 /// <param name="keeper">Makes new images of overlays.</param>
+/// <param name="memory">What connections take theirs from.</param>
 /// <param name="options">How many exports one project may have open.</param>
 /// <param name="everybody">Who all callers are; null where they differ.</param>
 internal sealed class NbdDoor(
-    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, IOptions<RegistryOptions> options,
-    ImplicitCaller? everybody = null)
+    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, ProcessMemory memory,
+    IOptions<RegistryOptions> options, ImplicitCaller? everybody = null)
 {
     private readonly ProjectSlots _projects = new(options.Value.NbdConnectionsPerProject);
 
@@ -44,15 +46,30 @@ internal sealed class NbdDoor(
         ? disks.OpenAsync(permit.Caller, permit.Image, cancellationToken)
         : disks.OpenNamedAsync(permit.Caller, permit.Image, cancellationToken);
 
-    /// <summary>Counts an export more of a caller's project; disposing counts it less.</summary>
-    /// <exception cref="RegistryException">Busy: it has all that one project may have.</exception>
-    public IDisposable Enter(NbdPermit permit) => _projects.TryTake(permit.Caller.ProjectId) ?? throw new RegistryException(
-        ErrorCode.Busy, $"Your project has {options.Value.NbdConnectionsPerProject} exports open; try again later.",
-        "project_busy");
+    /// <summary>Reserves one of the project's export slots and the memory of a connection; dispose the result to release
+    /// both.</summary>
+    /// <exception cref="RegistryException">Busy: the project has all that one may have, or no memory became free in
+    /// time.</exception>
+    public async ValueTask<NbdSlot> EnterAsync(NbdPermit permit, CancellationToken cancellationToken)
+    {
+        var counted = _projects.TryTake(permit.Caller.ProjectId) ?? throw new RegistryException(
+            ErrorCode.Busy, $"Your project has {options.Value.NbdConnectionsPerProject} exports open; try again later.",
+            "project_busy");
+        try
+        {
+            return new NbdSlot(
+                counted, await memory.TakeAsync(memory.Exports, NbdSession.BuffersBytes, cancellationToken));
+        }
+        catch
+        {
+            counted.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>The images on offer.</summary>
     /// <exception cref="RegistryException">Forbidden: who asks is not known.</exception>
-    public Task<IReadOnlyList<Image>> ListAsync(CancellationToken cancellationToken) =>
+    public Task<List<Image>> ListAsync(CancellationToken cancellationToken) =>
         disks.ListAsync(Everybody, cancellationToken);
 
     private Caller Everybody => everybody?.Caller ?? throw new RegistryException(

@@ -86,7 +86,7 @@ internal sealed partial class NbdHandshake
     private async ValueTask<NbdChoice> ChooseAsync(string name, CancellationToken cancellationToken)
     {
         var (permit, disk) = await LookAsync(name, cancellationToken);
-        var slot = door.Enter(permit);
+        var slot = await door.EnterAsync(permit, cancellationToken);
         try
         {
             var overlay = permit.IsOverlay

@@ -3,6 +3,7 @@ using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Options;
+using Registry.Api.Connections;
 using Registry.Api.Metrics;
 using Registry.Storage.Domain;
 
@@ -63,6 +64,7 @@ internal sealed partial class NbdListener(
     private async Task ServeAsync(ConnectionContext connection, NbdChannel channel, NbdInput input, NbdChoice choice)
     {
         await using var chosen = choice;
+        using var busy = OpenConnection.Of(connection)?.Enter() ?? default;
         var export = choice.Export;
         var caller = choice.Permit.Caller;
         Log.Opened(

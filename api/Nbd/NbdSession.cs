@@ -9,6 +9,9 @@ namespace Registry.Api.Nbd;
 internal sealed class NbdSession(
     NbdChoice choice, NbdInput input, NbdReplies replies, TimeSpan patience, Action<Exception> broken) : IDisposable
 {
+    /// <summary>Bytes that a connection's requests hold together: a slice of each.</summary>
+    public const int BuffersBytes = RequestsMax * NbdChunk.Bytes;
+
     private const int RequestsMax = 16;
 
     private readonly NbdExport _export = choice.Export;

@@ -1,33 +1,36 @@
+using Registry.Api.Memory;
 using Registry.Engine.Convert;
+using Registry.Storage.Domain;
+using Registry.Storage.Memory;
 
 namespace Registry.Api.Provisioning;
 
 /// <summary>How much each of the disks that are read at once may have on its way from the store: long reads while there
 /// are few, short ones when there are many, so that memory hardly grows with their number.</summary>
-/// <remarks>Whoever joins gets one of the <see cref="ByteShares"/>, and gives it back when it leaves. Where a process has little
-/// memory, who comes when it is full waits for somebody to leave.</remarks>
-internal sealed class ReadShares : IDisposable
+/// <remarks>Each reader holds what it needs at least of the process's memory, waiting for it where it is short, and one of the
+/// <see cref="ByteShares"/>.</remarks>
+internal sealed class ReadShares
 {
     private const int TogetherBytes = 32 << 20;
     private const int LongestRead = 8 << 20;
     private const int ShortestRead = 128 << 10;
     private const int ParallelismMax = 2; // rather long reads than many: each costs the store a request
 
-    // The least share as it is read, as it waits for its turn and as it is sent, and the buffers of a connection are 0.6 MiB,
-    // the parts of its index that an open disk keeps a few more; as much is left to the rest of the process, and the
-    // collector wants room to work in.
-    private const int ReaderBytes = 8 << 20;
-    private const int ReadersMin = 8;
-    private const int ReadersMax = 8192;
+    // The least share as it is read, as it waits for its turn and as it is sent is 0.4 MiB; an open disk keeps parts of its
+    // index and of its tables besides.
+    private const int ReaderBytes = 2 << 20;
 
-    private readonly SemaphoreSlim _places;
-    private readonly ByteShares _bytes = new(TogetherBytes, [16 << 20, 4 << 20, 1 << 20, ShortestRead]);
+    private readonly ProcessMemory _memory;
+    private readonly ByteShares _bytes;
     private int _waiting;
 
-    /// <summary>Shares for a process that may use so much memory.</summary>
-    /// <param name="availableBytes">What the collector may use at most.</param>
-    public ReadShares(long availableBytes) =>
-        _places = new SemaphoreSlim((int)Math.Clamp(availableBytes / ReaderBytes, ReadersMin, ReadersMax));
+    /// <summary>Divides a process's memory for disks.</summary>
+    public ReadShares(ProcessMemory memory)
+    {
+        _memory = memory;
+        _bytes = new ByteShares(
+            Math.Min(TogetherBytes, memory.Disks.Bytes), [16 << 20, 4 << 20, 1 << 20, ShortestRead], memory.Disks);
+    }
 
     /// <summary>How many wait for a place.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
@@ -38,6 +41,7 @@ internal sealed class ReadShares : IDisposable
     /// <param name="open">Opens it.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
+    /// <exception cref="RegistryException">Busy: no place became free in time.</exception>
     public async ValueTask<Reading<T>> OpenAsync<T>(
         Func<ValueTask<T>> open, CancellationToken cancellationToken, int most = TogetherBytes)
         where T : IAsyncDisposable
@@ -58,23 +62,19 @@ internal sealed class ReadShares : IDisposable
     /// been read, and hold no other one meanwhile.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
+    /// <exception cref="RegistryException">Busy: no place became free in time.</exception>
     public async ValueTask<Share> JoinAsync(CancellationToken cancellationToken, int most = TogetherBytes)
     {
         Interlocked.Increment(ref _waiting);
         try
         {
-            await _places.WaitAsync(cancellationToken);
+            return new Share(this, await _memory.TakeAsync(_memory.Disks, ReaderBytes, cancellationToken), most);
         }
         finally
         {
             Interlocked.Decrement(ref _waiting);
         }
-
-        return new Share(this, most);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _places.Dispose();
 
     /// <summary>What is open, and its reader's part, which is given back when it is closed.</summary>
     /// <typeparam name="T">What is open.</typeparam>
@@ -97,13 +97,14 @@ internal sealed class ReadShares : IDisposable
     internal sealed class Share : IDisposable
     {
         private readonly ReadShares _shares;
+        private readonly MemoryShare _place;
         private readonly int _most;
         private int _bytes;
         private bool _isLeft;
 
-        internal Share(ReadShares shares, int most)
+        internal Share(ReadShares shares, MemoryShare place, int most)
         {
-            (_shares, _most) = (shares, most);
+            (_shares, _place, _most) = (shares, place, most);
             Renew();
         }
 
@@ -132,7 +133,7 @@ internal sealed class ReadShares : IDisposable
             }
 
             _shares._bytes.Return(_bytes);
-            _shares._places.Release();
+            _place.Dispose();
         }
     }
 }

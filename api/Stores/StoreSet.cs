@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Data.Common;
 using Microsoft.Extensions.Options;
 using Registry.Api.Cache;
+using Registry.Api.Memory;
 using Registry.Api.Metrics;
 using Registry.Storage.Blobs;
 using Registry.Storage.Blobs.Cache;
@@ -19,8 +20,8 @@ public sealed record ConfiguredStore(IBlobStore Blobs, StoreSection Settings);
 /// <summary>The configured stores by id.</summary>
 public sealed partial class StoreSet : IDisposable
 {
-    /// <summary>Of the memory there is, for what concurrent readers of an image share.</summary>
-    private const int RecentShare = 32;
+    /// <summary>Of the memory of buffers, for what concurrent readers of an image share.</summary>
+    private const int RecentShare = 16;
 
     private const long RecentMax = 512 << 20;
 
@@ -44,9 +45,12 @@ public sealed partial class StoreSet : IDisposable
         TimeProvider time,
         RegistryMetrics metrics,
         LocationHealth health,
+        ProcessMemory memory,
         ILogger<StoreSet> logger)
     {
         _cache = cache;
+        Recent = new RecentBlocks(
+            (int)(Math.Min(memory.Whole.Bytes / RecentShare, RecentMax) / BlobIndex.BlockBytes), memory.Disks);
         _time = time;
         _metrics = metrics;
         _health = health;
@@ -67,8 +71,7 @@ public sealed partial class StoreSet : IDisposable
     }
 
     /// <summary>What readers of the same image share.</summary>
-    internal RecentBlocks Recent { get; } = new((int)(
-        Math.Min(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / RecentShare, RecentMax) / BlobIndex.BlockBytes));
+    internal RecentBlocks Recent { get; }
 
     /// <summary>Where uploads go that name no store.</summary>
     public IBlobStore Default { get; }

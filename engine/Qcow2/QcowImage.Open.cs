@@ -9,6 +9,9 @@ namespace Registry.Engine.Qcow2;
 /// <content>Opening: the image itself, its data file and key, then its backing chain.</content>
 public sealed partial class QcowImage
 {
+    // The table is up to 32 MiB, and read in pieces: memory for it is needed once and not twice.
+    private const int L1ReadEntries = 64 << 10;
+
     private const int HeadBytes = 64 << 10;
 
     /// <summary>Opens an image: reads and judges header, extensions and L1 table, and opens what it refers
@@ -190,17 +193,28 @@ public sealed partial class QcowImage
 
         // Entries beyond the disk's end hold VM states and are not needed.
         var needed = (virtualSize + Header.L2Coverage - 1) / Header.L2Coverage;
-        var bytes = new byte[(int)Math.Min(entries, needed) * 8];
-        var read = await Source.ReadAsync(offset, bytes, cancellationToken).ConfigureAwait(false);
-        if (read < bytes.Length)
+        l1 = new ulong[Math.Min(entries, needed)];
+        var bytes = new byte[Math.Min(l1.Length, L1ReadEntries) * sizeof(ulong)];
+        for (var first = 0; first < l1.Length; first += L1ReadEntries)
+        {
+            var part = l1.AsMemory(first, Math.Min(L1ReadEntries, l1.Length - first));
+            await ReadL1Async(offset + ((long)first * sizeof(ulong)), part, bytes, cancellationToken)
+                .ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask ReadL1Async(
+        long offset, Memory<ulong> entries, byte[] buffer, CancellationToken cancellationToken)
+    {
+        var bytes = buffer.AsMemory(0, entries.Length * sizeof(ulong));
+        if (await Source.ReadAsync(offset, bytes, cancellationToken).ConfigureAwait(false) < bytes.Length)
         {
             throw new EndOfStreamException("The image's bytes end inside its L1 table.");
         }
 
-        l1 = new ulong[bytes.Length / 8];
-        for (var i = 0; i < l1.Length; i++)
+        for (var i = 0; i < entries.Length; i++)
         {
-            l1[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(i * 8));
+            entries.Span[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes.Span[(i * sizeof(ulong))..]);
         }
     }
 

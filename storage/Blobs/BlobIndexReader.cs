@@ -9,13 +9,20 @@ namespace Registry.Storage.Blobs;
 /// database.</summary>
 /// <remarks>Reads may run in parallel. The end of the index, and of a small one all, comes with the root; who goes
 /// through the pages one after another gets many with one read. Keeps that end (64 KiB), the page table (36 bytes for
-/// each 64 MiB) and at most 160 block pages and 16 map pages: 6.4 MiB, less where much is zero.</remarks>
+/// each 64 MiB) and at most 160 block pages and 16 map pages: 6.4 MiB, less where much is zero or where the process has
+/// little memory.</remarks>
 internal sealed class BlobIndexReader
 {
-    private const int BlockPagesKept = 160;
+    private const int BlockPagesMost = 160;
+    private const int BlockPagesLeast = 8;
+    private const long MemoryPerBlockPage = 16L << 20; // each open blob has its pages, and a small container many of them
     private const int MapPagesKept = 16;
+    private const int BlockPageBytes = BlobIndex.BitmapBytes + (BlobIndex.BlocksPerPage * BlobIndex.BlockEntryBytes);
     private const int TailBytes = 64 << 10;
     private const int AheadBytes = 512 << 10;
+
+    private static readonly int BlockPagesKept = (int)Math.Clamp(
+        GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / MemoryPerBlockPage, BlockPagesLeast, BlockPagesMost);
 
     private readonly SharedReads<int, BlockPage?> _blockPages = new(BlockPagesKept);
     private readonly SharedReads<int, byte[]> _mapPages = new(MapPagesKept);
@@ -49,6 +56,14 @@ internal sealed class BlobIndexReader
 
     /// <summary>Bytes of data.</summary>
     public long DataLength => _root.DataLength;
+
+    /// <summary>Bytes of memory that a reader holds while a blob's data is read from front to back.</summary>
+    /// <param name="dataLength">Length of the blob's data in bytes.</param>
+    public static long MemoryBytes(long dataLength)
+    {
+        var pages = (dataLength / BlobIndex.PageSpanBytes) + 1;
+        return TailBytes + (pages * BlobIndex.TableEntryBytes) + (Math.Min(pages, BlockPagesKept) * BlockPageBytes);
+    }
 
     private long TailOffset => _tableOffset + _root.TableLength + BlobIndexRoot.Size - _tail.Length;
 

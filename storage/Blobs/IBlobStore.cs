@@ -6,6 +6,10 @@ public interface IBlobStore
     /// <summary>The store's id in the configuration.</summary>
     string Id { get; }
 
+    /// <summary>Bytes of memory that a writer needs to make progress, beyond a few KiB.</summary>
+    /// <param name="expectedLength">Length of the data in bytes; null when unknown.</param>
+    long WriterBytes(long? expectedLength) => 0;
+
     /// <summary>Starts to write a blob.</summary>
     /// <param name="key">Must not exist yet.</param>
     /// <param name="expectedLength">Length of the data in bytes where the client stated it; a hint only.</param>

@@ -1,3 +1,5 @@
+using Registry.Storage.Memory;
+
 namespace Registry.Storage.Blobs;
 
 /// <summary>Verified blocks that one reader of a blob has just read, kept for the others that read it at the same time:
@@ -6,7 +8,8 @@ namespace Registry.Storage.Blobs;
 /// until the last reader leaves; whoever falls behind reads for himself. Who asks for what somebody is reading waits for
 /// him. Each reader holds no more than his own buffer.</remarks>
 /// <param name="blocksMax">Most blocks kept, of all blobs together.</param>
-public sealed class RecentBlocks(int blocksMax)
+/// <param name="budget">Where their memory is taken from; null for no further limit.</param>
+public sealed class RecentBlocks(int blocksMax, MemoryBudget? budget = null)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<BlobKey, int> _readers = [];
@@ -227,7 +230,7 @@ public sealed class RecentBlocks(int blocksMax)
             return spare;
         }
 
-        if (_count < blocksMax)
+        if (_count < blocksMax && budget?.TryTake(BlobIndex.BlockBytes) is not false)
         {
             _count++;
             return GC.AllocateUninitializedArray<byte>(BlobIndex.BlockBytes);
@@ -275,6 +278,7 @@ public sealed class RecentBlocks(int blocksMax)
             if (_oldestFirst.Count == 0)
             {
                 _count -= _spare.Count;
+                budget?.Return((long)_spare.Count * BlobIndex.BlockBytes);
                 _spare.Clear();
             }
         }

@@ -96,6 +96,10 @@ public sealed partial class VerifiedBlob : IVerifiedBytes, IDisposable
         return new VerifiedBlob(store, key, counters, index, cache);
     }
 
+    /// <summary>Bytes of memory that an open blob holds for its index while its data is read from front to back.</summary>
+    /// <param name="dataLength">Length of the data in bytes.</param>
+    public static long IndexBytes(long dataLength) => BlobIndexReader.MemoryBytes(dataLength);
+
     /// <summary>From now on it shares what it reads with those that read the same blob at the same time, until it is
     /// disposed.</summary>
     /// <param name="recent">What they share.</param>

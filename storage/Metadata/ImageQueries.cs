@@ -51,6 +51,17 @@ public static partial class ImageQueries
     public static async Task<IReadOnlyList<Image>> ListAsync(
         RegistryDb db, ImageListRequest request, Viewer viewer, CancellationToken cancellationToken)
     {
+        var images = await PageAsync(db, request, viewer, cancellationToken).ConfigureAwait(false);
+        await WholeImage.TryCompleteAsync(db, images, long.MaxValue, cancellationToken).ConfigureAwait(false);
+        return images;
+    }
+
+    /// <summary>Lists a page of images without tags, properties and locations; untracked.</summary>
+    /// <inheritdoc cref="ListAsync"/>
+    public static async Task<List<Image>> PageAsync(
+        RegistryDb db, ImageListRequest request, Viewer viewer, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(request);
         ArgumentOutOfRangeException.ThrowIfNegative(request.Limit);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Limit, ImageListRequest.LimitMax);
 
@@ -66,10 +77,8 @@ public static partial class ImageQueries
 
         var page = Pages(db, request, viewer, order, marker)
             .Aggregate((left, right) => left.Concat(right));
-        var images = await order.Apply(page).Take(request.Limit).AsNoTracking()
+        return await order.Apply(page).Take(request.Limit).AsNoTracking()
             .ToListAsync(cancellationToken).ConfigureAwait(false);
-        await WholeImage.CompleteAsync(db, images, cancellationToken).ConfigureAwait(false);
-        return images;
     }
 
     private static void RequireFewConditions(ImageListRequest request)

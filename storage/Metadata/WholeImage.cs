@@ -79,19 +79,33 @@ internal sealed class WholeImage
     /// <summary>Reads what hangs on images that came without.</summary>
     /// <param name="db">The database.</param>
     /// <param name="images">The images, untracked.</param>
+    /// <param name="charsMax">Characters of names and values that may be read.</param>
     /// <param name="cancellationToken">Cancels the queries.</param>
-    public static async Task CompleteAsync(
-        RegistryDb db, IReadOnlyCollection<Image> images, CancellationToken cancellationToken)
+    /// <returns>Characters read; null when there are more than that, and the images are as they were.</returns>
+    public static async Task<long?> TryCompleteAsync(
+        RegistryDb db, IReadOnlyCollection<Image> images, long charsMax, CancellationToken cancellationToken)
     {
         if (images.Count == 0)
         {
-            return;
+            return 0;
         }
 
         var byId = images.ToDictionary(image => image.Id, StringComparer.Ordinal);
         var ids = byId.Keys.ToArray();
         var reader = Of(db);
+        var parts = new List<Part>();
+        var chars = 0L;
         await foreach (var part in reader._partsOfMany(db, ids).WithCancellation(cancellationToken).ConfigureAwait(false))
+        {
+            if ((chars += part.Name.Length + part.Value.Length) > charsMax)
+            {
+                return null;
+            }
+
+            parts.Add(part);
+        }
+
+        foreach (var part in parts)
         {
             Attach(byId[part.ImageId], part.Kind, part.Name, part.Value);
         }
@@ -101,6 +115,8 @@ internal sealed class WholeImage
         {
             byId[location.ImageId].Attach(location);
         }
+
+        return chars;
     }
 
     private static WholeImage Of(RegistryDb db) => Readers.GetValue(db.Model, static _ => new WholeImage());

@@ -1,4 +1,6 @@
+using Registry.Api.Memory;
 using Registry.Api.Provisioning;
+using Registry.Storage.Domain;
 using Xunit;
 
 namespace Registry.Api.Tests.Provisioning;
@@ -7,14 +9,34 @@ namespace Registry.Api.Tests.Provisioning;
 public sealed class ReadSharesTests
 {
     private const long Plenty = 1L << 40;
-    private const int LeastReaders = 8;
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    private static ReadShares SharesOf(long budget, TimeSpan? wait = null) => new(new ProcessMemory(
+        new MemorySection { BudgetBytes = budget, Wait = wait ?? TimeSpan.FromMinutes(1) }, TimeProvider.System));
+
+    private static async Task<List<ReadShares.Share>> FillAsync(ReadShares shares)
+    {
+        var readers = new List<ReadShares.Share>();
+        while (true)
+        {
+            using var over = new CancellationTokenSource();
+            var next = shares.JoinAsync(over.Token).AsTask();
+            if (!next.IsCompleted)
+            {
+                await over.CancelAsync();
+                await next.ContinueWith(_ => { }, TaskScheduler.Default);
+                return readers;
+            }
+
+            readers.Add(await next);
+        }
+    }
 
     [Fact]
     public async Task The_more_readers_there_are_the_shorter_they_read()
     {
-        using var shares = new ReadShares(Plenty);
+        var shares = SharesOf(Plenty);
         var lengths = new List<int>();
         for (var reader = 0; reader < 20; reader++)
         {
@@ -30,7 +52,7 @@ public sealed class ReadSharesTests
     [Fact]
     public async Task What_is_given_back_is_there_for_the_next()
     {
-        using var shares = new ReadShares(Plenty);
+        var shares = SharesOf(Plenty);
         var first = await shares.JoinAsync(Stop);
         first.Dispose();
         first.Dispose(); // not given back twice
@@ -44,7 +66,7 @@ public sealed class ReadSharesTests
     [Fact]
     public async Task Who_reads_little_takes_little()
     {
-        using var shares = new ReadShares(Plenty);
+        var shares = SharesOf(Plenty);
         using var little = await shares.JoinAsync(Stop, 1 << 20);
         Assert.Equal(512 << 10, little.Options.MaxRangeBytes);
     }
@@ -52,12 +74,9 @@ public sealed class ReadSharesTests
     [Fact]
     public async Task Where_memory_is_little_the_next_waits_until_somebody_leaves()
     {
-        using var shares = new ReadShares(availableBytes: 1 << 20);
-        var readers = new List<ReadShares.Share>();
-        for (var reader = 0; reader < LeastReaders; reader++)
-        {
-            readers.Add(await shares.JoinAsync(Stop));
-        }
+        var shares = SharesOf(32 << 20);
+        var readers = await FillAsync(shares);
+        Assert.InRange(readers.Count, 2, 8);
 
         using var hurry = new CancellationTokenSource();
         var cancelled = shares.JoinAsync(hurry.Token).AsTask();
@@ -68,7 +87,16 @@ public sealed class ReadSharesTests
 
         readers[0].Dispose();
         using var next = await waiting;
-        next.Renew();
-        Assert.Equal(2 << 20, next.Options.MaxRangeBytes); // of what the first one left, with room for the next
+        Assert.Equal(0, shares.Waiting);
+    }
+
+    [Fact]
+    public async Task A_reader_that_finds_no_place_in_time_is_told_to_come_back()
+    {
+        var shares = SharesOf(32 << 20, TimeSpan.FromMilliseconds(50));
+        await FillAsync(shares);
+        var refused = await Assert.ThrowsAsync<RegistryException>(() => shares.JoinAsync(Stop).AsTask());
+        Assert.Equal((ErrorCode.Busy, ProcessMemory.Reason), (refused.Code, refused.Reason));
+        Assert.Equal(0, shares.Waiting);
     }
 }

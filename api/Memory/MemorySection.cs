@@ -1,0 +1,25 @@
+namespace Registry.Api.Memory;
+
+/// <summary>Registry:Memory.</summary>
+public sealed record MemorySection
+{
+    private const long BudgetLeast = 16L << 20;
+
+    /// <summary>Bytes that all buffers of the process may hold together; 0 derives them from the memory of the machine or
+    /// the container.</summary>
+    public long BudgetBytes { get; init; }
+
+    /// <summary>How long a request waits for its buffers before it is answered with 503.</summary>
+    public TimeSpan Wait { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Checks the ranges.</summary>
+    /// <exception cref="ConfigurationException">One is wrong.</exception>
+    public void Validate()
+    {
+        RegistryOptions.Require(
+            BudgetBytes is 0 or >= BudgetLeast, "Registry:Memory:BudgetBytes", $"{BudgetBytes}",
+            $"0, or {BudgetLeast} or more");
+        RegistryOptions.Require(
+            Wait >= TimeSpan.Zero && Wait <= TimeSpan.FromMinutes(5), "Registry:Memory:Wait", $"{Wait}", "0 to 5 minutes");
+    }
+}

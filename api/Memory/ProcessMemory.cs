@@ -1,0 +1,93 @@
+using Microsoft.Extensions.Options;
+using Registry.Api.Metrics;
+using Registry.Storage.Domain;
+using Registry.Storage.Memory;
+
+namespace Registry.Api.Memory;
+
+/// <summary>The process's one memory budget, and the parts of it that the kinds of requests have.</summary>
+/// <remarks>
+/// <code>
+/// whole ─┬─ (connections: charged as they receive and send)
+///        ├─ requests          lists, shows, JSON bodies: may use all of it
+///        └─ transfers  3/4 ─┬─ uploads    1/2 of the whole
+///                           ├─ downloads  1/2
+///                           ├─ disks      1/2   views, extents, provisions, NBD reads
+///                           └─ exports    1/4   NBD connections
+/// </code>
+/// The parts overlap: whatever is busy may use what the others leave, and the last quarter always serves requests that
+/// carry no image data, so that lists are answered while every transfer waits.
+/// </remarks>
+public sealed class ProcessMemory
+{
+    /// <summary>Reason code of a request that found no memory in time.</summary>
+    public const string Reason = "memory_short";
+
+    // What the runtime and the libraries hold when nothing is under way.
+    private const long ProcessBytes = 64L << 20;
+    private const long BudgetLeast = 32L << 20;
+
+    private readonly TimeSpan _wait;
+    private readonly TimeProvider _clock;
+    private readonly RegistryMetrics? _metrics;
+
+    /// <summary>Divides the memory of the machine or of the container, and reports what becomes of it.</summary>
+    public ProcessMemory(IOptions<RegistryOptions> options, TimeProvider clock, RegistryMetrics metrics)
+        : this(options.Value.Memory, clock)
+    {
+        _metrics = metrics;
+        metrics.WatchMemory(Whole);
+    }
+
+    /// <summary>Divides the memory of the machine or of the container.</summary>
+    public ProcessMemory(MemorySection settings, TimeProvider clock)
+    {
+        (_wait, _clock) = (settings.Wait, clock);
+        Whole = new MemoryBudget(
+            settings.BudgetBytes > 0 ? settings.BudgetBytes : BudgetOf(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
+        var transfers = Whole.Part(Whole.Bytes / 4 * 3);
+        Uploads = transfers.Part(Whole.Bytes / 2);
+        Downloads = transfers.Part(Whole.Bytes / 2);
+        Disks = transfers.Part(Whole.Bytes / 2);
+        Exports = transfers.Part(Whole.Bytes / 4);
+    }
+
+    /// <summary>All buffers of the process.</summary>
+    public MemoryBudget Whole { get; }
+
+    /// <summary>Buffers of uploads, imports and copies.</summary>
+    public MemoryBudget Uploads { get; }
+
+    /// <summary>Buffers of downloads.</summary>
+    public MemoryBudget Downloads { get; }
+
+    /// <summary>Buffers of disks that are read.</summary>
+    public MemoryBudget Disks { get; }
+
+    /// <summary>Buffers of NBD connections.</summary>
+    public MemoryBudget Exports { get; }
+
+    /// <summary>The budget of a process.</summary>
+    /// <param name="availableBytes">What the collector may use at most: three quarters of a container's limit, or the
+    /// machine's memory.</param>
+    /// <remarks>Half, because a collector needs room to work in, and because what a buffer carries is copied at the edges
+    /// of the runtime.</remarks>
+    public static long BudgetOf(long availableBytes) => Math.Max(BudgetLeast, (availableBytes - ProcessBytes) / 2);
+
+    /// <summary>Takes the memory of a request or a job, and waits for it for a bounded time.</summary>
+    /// <param name="part">The part it is taken from.</param>
+    /// <param name="bytes">Bytes; what exceeds the part is not counted.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="RegistryException">Busy: none became free in time.</exception>
+    public async ValueTask<MemoryShare> TakeAsync(MemoryBudget part, long bytes, CancellationToken cancellationToken)
+    {
+        if (await part.TakeAsync(bytes, _wait, _clock, cancellationToken) is { } share)
+        {
+            return share;
+        }
+
+        _metrics?.MemoryRefused();
+        throw new RegistryException(
+            ErrorCode.Busy, "The server has no memory left for this request; try again later.", Reason);
+    }
+}
