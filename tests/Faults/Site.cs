@@ -66,6 +66,9 @@ internal abstract class Site : IAsyncDisposable
         ["Registry__Jobs__Poll"] = "00:00:00.2",
     };
 
+    /// <summary>A program and its arguments that run every registry that is started here.</summary>
+    public IReadOnlyList<string> Wrapper { get; set; } = [];
+
     /// <summary>Text that must appear in no log and no answer.</summary>
     public virtual IReadOnlyList<string> Secrets => [];
 
@@ -86,7 +89,7 @@ internal abstract class Site : IAsyncDisposable
             all[name] = value;
         }
 
-        var registry = await RegistryProcess.StartAsync(DataDirectory, CancellationToken.None, all);
+        var registry = await RegistryProcess.StartAsync(DataDirectory, CancellationToken.None, all, Wrapper);
         SignIn(registry.Client);
         _started.Add(registry);
         return registry;

@@ -62,10 +62,13 @@ public sealed partial class RegistryProcess : IAsyncDisposable
     /// <param name="dataDirectory">Where it keeps everything.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <param name="settings">Further settings as environment variables: <c>Registry__Auth__Kind</c>.</param>
+    /// <param name="wrapper">A program and its arguments that run it, and become it; null for none.</param>
     public static async Task<RegistryProcess> StartAsync(
-        string dataDirectory, CancellationToken cancellationToken, IReadOnlyDictionary<string, string>? settings = null)
+        string dataDirectory, CancellationToken cancellationToken, IReadOnlyDictionary<string, string>? settings = null,
+        IReadOnlyList<string>? wrapper = null)
     {
-        var start = new ProcessStartInfo(Executable, ["serve"])
+        string[] command = [.. wrapper ?? [], Executable, "serve"];
+        var start = new ProcessStartInfo(command[0], command.Skip(1))
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
