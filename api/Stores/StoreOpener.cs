@@ -45,6 +45,7 @@ public sealed class StoreOpener(TimeProvider time, ILoggerFactory loggers)
         AccessKey = Secret(section, section.AccessKey, section.AccessKeyFile),
         SecretKey = Secret(section, section.SecretKey, section.SecretKeyFile),
         CreateBucket = section.CreateBucket,
+        VerifiesUnconfirmedWrites = section.UnconfirmedWrites == "verify",
         Authorities = Authorities(section),
         Patience = new StorePatience(section.Silence, section.Deadline),
     };

@@ -58,6 +58,10 @@ public sealed partial record StoreSection
     /// <summary>s3: whether to make the bucket where there is none.</summary>
     public bool CreateBucket { get; init; }
 
+    /// <summary>s3: verify, to read an object back after it was written where the store's answer confirms no checksum of
+    /// it, or trust, to rely on the store and the network there.</summary>
+    public string UnconfirmedWrites { get; init; } = "verify";
+
     /// <summary>s3, http: file of certificates (PEM) to trust instead of the system's.</summary>
     public string CaFile { get; init; } = "";
 
@@ -117,6 +121,8 @@ public sealed partial record StoreSection
             endpoint.AbsolutePath == "/", $"{Key}:Endpoint", Endpoint, "without a path for an s3 store");
         RegistryOptions.Require(
             BucketPattern().IsMatch(Bucket), $"{Key}:Bucket", Bucket, "a bucket's name, 3 to 63 of a-z, 0-9, '.' and '-'");
+        RegistryOptions.Require(
+            UnconfirmedWrites is "verify" or "trust", $"{Key}:UnconfirmedWrites", UnconfirmedWrites, "verify or trust");
         RegistryOptions.Require(Region.Length > 0, $"{Key}:Region", Region, "set for an s3 store");
         RegistryOptions.Require(
             Prefix.Length <= 256 && !Prefix.StartsWith('/') && Prefix.All(c => char.IsAsciiLetterOrDigit(c) || "/._-".Contains(c)),

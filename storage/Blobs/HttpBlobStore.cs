@@ -96,27 +96,22 @@ public sealed class HttpBlobStore : IBlobStore, IDisposable
     // A record says that it is a bucket's layout; without one, it is a directory's.
     private async Task<SegmentedBlob> ReadShapeAsync(BlobKey key)
     {
-        var bytes = new byte[SegmentedBlob.Size];
         try
         {
-            var read = await _bytes.ReadObjectAsync(
-                key,
-                () => ValueTask.FromResult(Address(key, BlobLayout.Record)),
-                0,
-                bytes,
-                CancellationToken.None).ConfigureAwait(false);
-            return SegmentedBlob.TryParse(bytes.AsSpan(0, read))
-                ?? throw new BlobCorruptException(Id, key, BlobPart.Index, 0);
+            return await _bytes.ReadRecordAsync(
+                Id, key, () => ValueTask.FromResult(Address(key, BlobLayout.Record))).ConfigureAwait(false);
         }
         catch (BlobNotFoundException)
         {
-            var data = await LengthAsync(key, BlobPart.Data).ConfigureAwait(false);
-            var index = await LengthAsync(key, BlobPart.Index).ConfigureAwait(false);
+            var data = await AgreedAnswer.GetAsync(() => LengthAsync(key, BlobPart.Data)).ConfigureAwait(false)
+                ?? throw new BlobCorruptException(Id, key, BlobPart.Data, 0);
+            var index = await AgreedAnswer.GetAsync(() => LengthAsync(key, BlobPart.Index)).ConfigureAwait(false)
+                ?? throw new BlobCorruptException(Id, key, BlobPart.Index, 0);
             return new SegmentedBlob(data, index, DataSegmentBytes: 0, IndexSegmentBytes: 0);
         }
     }
 
-    private async Task<long> LengthAsync(BlobKey key, BlobPart part)
+    private async Task<long?> LengthAsync(BlobKey key, BlobPart part)
     {
         try
         {

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Security;
+using System.Security.Cryptography;
 using System.Text;
 using System.Xml.Linq;
 
@@ -20,7 +21,7 @@ public enum S3Fault
     /// <summary>The body breaks off in the middle; the length was promised in full.</summary>
     Truncated,
 
-    /// <summary>One bit of the body is another.</summary>
+    /// <summary>One bit of the body is another: of the answer to a read, or of what a write sends.</summary>
     BitFlip,
 
     /// <summary>No answer, ever.</summary>
@@ -70,6 +71,12 @@ public sealed class FakeS3 : IAsyncDisposable
 
     /// <summary>Most writes of objects that were under way at once.</summary>
     public int WritingMax { get; private set; }
+
+    /// <summary>Whether writes are stored without a look at their checksums, and answered without an ETag.</summary>
+    public bool IgnoresChecksums { get; set; }
+
+    /// <summary>Whether ETags are digests of something other than the bytes, as those of encrypted objects are.</summary>
+    public bool HasForeignTags { get; set; }
 
     /// <summary>How long each write takes at least.</summary>
     public TimeSpan WriteDelay { get; set; }
@@ -155,8 +162,7 @@ public sealed class FakeS3 : IAsyncDisposable
         switch (request.HttpMethod)
         {
             case "PUT" when name.Contains('/', StringComparison.Ordinal):
-                await PutAsync(name, body, fault).ConfigureAwait(false);
-                context.Response.Close();
+                await PutAsync(context, name, body, fault).ConfigureAwait(false);
                 break;
             case "POST":
                 await RemoveAsync(context, name, body).ConfigureAwait(false);
@@ -189,8 +195,20 @@ public sealed class FakeS3 : IAsyncDisposable
         }
     }
 
-    private async Task PutAsync(string name, byte[] body, S3Fault? fault)
+    private async Task PutAsync(HttpListenerContext context, string name, byte[] body, S3Fault? fault)
     {
+        if (fault == S3Fault.BitFlip && body.Length > 0)
+        {
+            body[body.Length / 2] ^= 4;
+        }
+
+        var md5 = MD5.HashData(body);
+        if (!IgnoresChecksums && context.Request.Headers["Content-MD5"] is { } sent && sent != Convert.ToBase64String(md5))
+        {
+            await ErrorAsync(context, 400, "BadDigest").ConfigureAwait(false);
+            return;
+        }
+
         lock (_faults)
         {
             WritingMax = Math.Max(WritingMax, ++_writing);
@@ -206,6 +224,14 @@ public sealed class FakeS3 : IAsyncDisposable
         {
             _writing--;
         }
+
+        if (!IgnoresChecksums)
+        {
+            var tag = HasForeignTags ? MD5.HashData(md5) : md5;
+            context.Response.Headers["ETag"] = $"\"{Convert.ToHexStringLower(tag)}\"";
+        }
+
+        context.Response.Close();
     }
 
     private async Task GetAsync(HttpListenerContext context, string name, S3Fault? fault)

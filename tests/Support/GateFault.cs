@@ -16,6 +16,12 @@ public sealed record GateFault
     /// <summary>Turns one bit of this byte from the server.</summary>
     public long? FlipAt { get; init; }
 
+    /// <summary>Turns one bit of this byte from the client.</summary>
+    public long? FlipSentAt { get; init; }
+
+    /// <summary>Turns one bit of a request over HTTP/1.1; null for none.</summary>
+    public RequestFlip? FlipRequest { get; init; }
+
     /// <summary>Passes on what contains this, swallows the server's answer, and cuts the connection.</summary>
     public ReadOnlyMemory<byte> LosesAnswerTo { get; init; }
 

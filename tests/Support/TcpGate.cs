@@ -18,6 +18,7 @@ public sealed class TcpGate : IAsyncDisposable
     private int _timesLeft;
     private long _requests;
     private long _bytes;
+    private int _flips;
 
     /// <summary>Opens a gate to a server.</summary>
     public TcpGate(Uri server)
@@ -33,6 +34,9 @@ public sealed class TcpGate : IAsyncDisposable
 
     /// <summary>HTTP requests without a body that passed so far.</summary>
     public long Requests => Volatile.Read(ref _requests);
+
+    /// <summary>Bits turned so far.</summary>
+    public int Flips => Volatile.Read(ref _flips);
 
     /// <summary>Bytes that the server has sent so far, headers and all.</summary>
     public long BytesReceived => Volatile.Read(ref _bytes);
@@ -115,8 +119,9 @@ public sealed class TcpGate : IAsyncDisposable
             await server.ConnectAsync(_server.Host, _server.Port).ConfigureAwait(false);
             var answers = new Answers();
             var count = CountRequests();
+            var sent = new Sent { Search = _fault is { FlipRequest: { } flip } ? new RequestFlip.Search(flip) : null };
             await Task.WhenAny(
-                CopyAsync(client, server, bytes => Asked(bytes, answers, count)),
+                CopyAsync(client, server, bytes => Asked(bytes, answers, sent, count)),
                 CopyAsync(server, client, bytes => Harmed(bytes, answers))).ConfigureAwait(false);
         }
         catch (Exception cut) when (cut is SocketException or ObjectDisposedException)
@@ -171,9 +176,22 @@ public sealed class TcpGate : IAsyncDisposable
         };
     }
 
-    private bool Asked(Span<byte> bytes, Answers answers, Action<ReadOnlySpan<byte>> count)
+    private bool Asked(Span<byte> bytes, Answers answers, Sent sent, Action<ReadOnlySpan<byte>> count)
     {
         count(bytes);
+        var from = sent.Length;
+        sent.Length += bytes.Length;
+        if (_fault is { FlipSentAt: { } flip } && flip >= from && flip < sent.Length && Happens())
+        {
+            bytes[(int)(flip - from)] ^= 1;
+            Interlocked.Increment(ref _flips);
+        }
+
+        if (sent.Search?.Pass(bytes, () => _fault is not null && Happens()) == true)
+        {
+            Interlocked.Increment(ref _flips);
+        }
+
         answers.AreLost |= _fault is { LosesAnswerTo: { Length: > 0 } question }
             && bytes.IndexOf(question.Span) >= 0 && Happens();
         return true;
@@ -188,6 +206,7 @@ public sealed class TcpGate : IAsyncDisposable
         if (_fault is { FlipAt: { } flip } && flip >= from && flip < answers.Length && Happens())
         {
             bytes[(int)(flip - from)] ^= 1;
+            Interlocked.Increment(ref _flips);
         }
 
         return !answers.AreLost && !(_fault is { CutAfter: { } cut } && answers.Length > cut && Happens());
@@ -223,6 +242,13 @@ public sealed class TcpGate : IAsyncDisposable
     }
 
     private delegate bool Handled(Span<byte> bytes);
+
+    private sealed class Sent
+    {
+        public long Length { get; set; }
+
+        public RequestFlip.Search? Search { get; init; }
+    }
 
     private sealed class Answers
     {

@@ -119,6 +119,18 @@ internal sealed class RemoteBytes(HttpClient http, StoreCalls calls)
         return read;
     }
 
+    /// <summary>Reads the record of a blob.</summary>
+    /// <exception cref="BlobNotFoundException">There is no such blob.</exception>
+    /// <exception cref="BlobCorruptException">It is not a record.</exception>
+    /// <exception cref="StoreUnavailableException">The store failed.</exception>
+    public async Task<SegmentedBlob> ReadRecordAsync(string storeId, BlobKey key, Locate locate) =>
+        await AgreedAnswer.GetAsync(async () =>
+        {
+            var bytes = new byte[SegmentedBlob.Size];
+            var read = await ReadObjectAsync(key, locate, 0, bytes, CancellationToken.None).ConfigureAwait(false);
+            return SegmentedBlob.TryParse(bytes.AsSpan(0, read));
+        }).ConfigureAwait(false) ?? throw new BlobCorruptException(storeId, key, BlobPart.Index, 0);
+
     /// <summary>Asks how long an object is and which, by reading one byte of it: an address that is signed for reading
     /// is good for nothing else.</summary>
     /// <exception cref="StoreStatusException">There is no such object.</exception>
@@ -139,7 +151,7 @@ internal sealed class RemoteBytes(HttpClient http, StoreCalls calls)
                     RequireRange(response, 0);
                     return response.Content.Headers.ContentRange?.Length is { } length
                         ? new ObjectStat(length, response.Headers.ETag?.Tag ?? "")
-                        : throw new StoreStatusException(HttpStatusCode.NotImplemented, "Range");
+                        : throw new StoreStatusException(HttpStatusCode.NotImplemented, StoreStatusException.RangeCode);
                 },
                 cancellationToken).ConfigureAwait(false);
         }
@@ -153,15 +165,26 @@ internal sealed class RemoteBytes(HttpClient http, StoreCalls calls)
         }
     }
 
-    // A server that knows no ranges sends everything: fine from the start, useless elsewhere.
+    // A server without ranges sends everything: fine from the start, useless elsewhere.
     private static void RequireRange(HttpResponseMessage response, long offset)
     {
-        var from = response.StatusCode == HttpStatusCode.PartialContent
-            ? response.Content.Headers.ContentRange?.From
-            : 0;
-        if (from != offset)
+        var from = response.StatusCode switch
         {
-            throw new StoreStatusException(HttpStatusCode.NotImplemented, "Range");
+            HttpStatusCode.PartialContent => response.Content.Headers.ContentRange?.From,
+            HttpStatusCode.OK => 0,
+            _ => null,
+        };
+        if (from != offset && response.StatusCode == HttpStatusCode.OK)
+        {
+            throw new StoreStatusException(HttpStatusCode.NotImplemented, StoreStatusException.RangeCode);
+        }
+
+        // Another range, or a length that is not the range's, is a head that was damaged on the way.
+        if (from != offset
+            || (response.Content.Headers is { ContentLength: { } length, ContentRange: { To: { } to } }
+                && length != to - offset + 1))
+        {
+            throw new GarbledAnswerException();
         }
     }
 }

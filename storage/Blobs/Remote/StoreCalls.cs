@@ -9,6 +9,7 @@ internal sealed partial class StoreCalls(
     string storeId, StorePatience patience, TimeProvider time, ILogger logger)
 {
     private const int AttemptsMax = 5;
+    private const int GarbledMax = 2;
     private static readonly TimeSpan _firstPause = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The store's id.</summary>
@@ -48,12 +49,13 @@ internal sealed partial class StoreCalls(
             catch (Exception exception) when (!IsAnswer(exception, cancellationToken))
             {
                 var pause = Pause(number);
-                if (number == AttemptsMax || pause >= budget.Left || !MayPass(exception))
+                if (number == AttemptsMax || pause >= budget.Left
+                    || !(MayPass(exception) || (number < GarbledMax && MayBeGarbled(exception))))
                 {
                     throw Describe(exception);
                 }
 
-                Log.Again(logger, storeId, verb, number, Problem(exception));
+                LogAgain(exception, verb, number);
                 await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -79,8 +81,25 @@ internal sealed partial class StoreCalls(
         _ => true,
     };
 
+    private static bool MayBeGarbled(Exception exception) => exception is StoreStatusException { MayBeGarbled: true };
+
+    private void LogAgain(Exception exception, string verb, int number)
+    {
+        var problem = Problem(exception);
+        if (exception is DamagedWriteException or StoreStatusException { IsDamagedBody: true })
+        {
+            Log.Damaged(logger, storeId, verb, number, problem);
+        }
+        else
+        {
+            Log.Again(logger, storeId, verb, number, problem);
+        }
+    }
+
     private static string Problem(Exception exception) => exception switch
     {
+        DamagedWriteException or GarbledAnswerException => exception.Message,
+        StoreStatusException { IsDamagedBody: true } refused => $"got other bytes than were sent ({refused.Message})",
         StoreStatusException refused => refused.Message,
         OperationCanceledException => "does not answer",
         HttpRequestException { HttpRequestError: HttpRequestError.SecureConnectionError } =>
@@ -94,5 +113,9 @@ internal sealed partial class StoreCalls(
     {
         [LoggerMessage(1, LogLevel.Information, "Store {StoreId} {Problem}; attempt {Attempt} to {Verb} is repeated")]
         public static partial void Again(ILogger logger, string storeId, string verb, int attempt, string problem);
+
+        [LoggerMessage(2, LogLevel.Warning,
+            "Store {StoreId} {Problem}: bits flip on the way or in the store; attempt {Attempt} to {Verb} is repeated")]
+        public static partial void Damaged(ILogger logger, string storeId, string verb, int attempt, string problem);
     }
 }

@@ -24,5 +24,18 @@ internal sealed class StoreStatusException(HttpStatusCode status, string code)
     /// <summary>Whether the same request may work a moment later.</summary>
     public bool MayPass =>
         Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests || ((int)Status >= 500 && !IsFull
-            && Status is not (HttpStatusCode.NotImplemented or HttpStatusCode.HttpVersionNotSupported));
+            && Status is not (HttpStatusCode.NotImplemented or HttpStatusCode.HttpVersionNotSupported))
+        || IsDamagedBody;
+
+    /// <summary>Whether the store got other bytes than the checksum of the request says.</summary>
+    public bool IsDamagedBody =>
+        Code is "BadDigest" or "InvalidDigest" or "XAmzContentSHA256Mismatch" or "IncompleteBody";
+
+    /// <summary>Whether a bit that flipped in the request makes a store answer this: a signature, a method or a name that
+    /// is not what was sent.</summary>
+    public bool MayBeGarbled => (int)Status is (>= 400 and < 500) or 501 or 505
+        && Status != HttpStatusCode.RequestedRangeNotSatisfiable && !IsNotFound && !IsFull && Code != RangeCode;
+
+    /// <summary>The code of an answer that is not the range that was asked for.</summary>
+    internal const string RangeCode = "Range";
 }

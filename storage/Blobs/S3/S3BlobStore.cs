@@ -57,7 +57,7 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
 
         // Not the caller's token: a request that is given up half-way may still be carried out, and nobody would remove
         // what it made.
-        await _bucket.PutAsync(prefix + BlobLayout.Upload, _ => new ByteArrayContent([]), CancellationToken.None)
+        await _bucket.PutAsync(prefix + BlobLayout.Upload, new S3SmallBody([]), CancellationToken.None)
             .ConfigureAwait(false);
         var writer = new S3BlobWriter(this, _bucket, _bytes, _pool, _options, key, _logger);
         if (cancellationToken.IsCancellationRequested)
@@ -193,13 +193,9 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
         }
     }
 
-    private async Task<SegmentedBlob> ReadRecordAsync(BlobKey key)
+    private Task<SegmentedBlob> ReadRecordAsync(BlobKey key)
     {
         var name = BlobLayout.ObjectPrefix(_options.Prefix, key) + BlobLayout.Record;
-        var bytes = new byte[SegmentedBlob.Size];
-        var read = await _bytes.ReadObjectAsync(
-            key, () => _bucket.SignGetAsync(name), 0, bytes, CancellationToken.None).ConfigureAwait(false);
-        return SegmentedBlob.TryParse(bytes.AsSpan(0, read))
-            ?? throw new BlobCorruptException(Id, key, BlobPart.Index, 0);
+        return _bytes.ReadRecordAsync(Id, key, () => _bucket.SignGetAsync(name));
     }
 }

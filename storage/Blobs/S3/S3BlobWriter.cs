@@ -8,12 +8,13 @@ namespace Registry.Storage.Blobs.S3;
 /// <remarks>
 /// Commit, in this order:
 /// 1. send what is left, wait until the store has everything;
-/// 2. list what the store has: every segment with its length, and that nobody deleted the upload meanwhile;
-/// 3. write the record: the blob is there.
+/// 2. list what the store has: every segment with its length, and that the upload was not deleted meanwhile;
+/// 3. write the record and read it back: the blob is there.
 /// Disposing without commit removes everything. Memory is <see cref="S3Options.SegmentsHeld"/> segments and two chunks.
 /// </remarks>
 internal sealed partial class S3BlobWriter : IBlobWriter
 {
+    private const int ChecksMax = 2;
     private static readonly TimeSpan _cleanupMax = TimeSpan.FromSeconds(15);
 
     private readonly CancellationTokenSource _stop = new();
@@ -96,8 +97,9 @@ internal sealed partial class S3BlobWriter : IBlobWriter
         await _index.FlushAsync(cancellationToken).ConfigureAwait(false);
         await RequireStoredAsync(cancellationToken).ConfigureAwait(false);
         var record = new SegmentedBlob(_data.Length, _index.Length, _data.SegmentBytes, _index.SegmentBytes).ToBytes();
-        await _bucket.PutAsync(_prefix + BlobLayout.Record, _ => new ByteArrayContent(record), cancellationToken)
+        await _bucket.PutAsync(_prefix + BlobLayout.Record, new S3SmallBody(record), cancellationToken)
             .ConfigureAwait(false);
+        await RequireRecordAsync(record, cancellationToken).ConfigureAwait(false);
         _isCommitted = true;
         await RemoveAsync("mark of the upload", token => _bucket.RemoveAsync([_prefix + BlobLayout.Upload], token))
             .ConfigureAwait(false);
@@ -125,14 +127,53 @@ internal sealed partial class S3BlobWriter : IBlobWriter
     private SegmentQueue QueueOf(BlobPart part) => part == BlobPart.Data ? _data : _index;
 
     private Task SendAsync(BlobPart part, long number, SegmentBuffer segment) =>
-        _bucket.PutAsync(_prefix + BlobLayout.SegmentName(part, number), segment.ToContent, _stop.Token);
+        _bucket.PutAsync(_prefix + BlobLayout.SegmentName(part, number), segment, _stop.Token);
 
-    // A store that said yes and has nothing, or less, is found out here and not when somebody reads.
+    // The blob exists from the record on: a store that acknowledged it and does not have it has no blob.
+    private async Task RequireRecordAsync(byte[] record, CancellationToken cancellationToken)
+    {
+        var stored = new byte[record.Length + 1];
+        for (var attempt = 1; ; attempt++)
+        {
+            var read = await _bytes.ReadObjectAsync(
+                _key, () => _bucket.SignGetAsync(_prefix + BlobLayout.Record), 0, stored, cancellationToken)
+                .ConfigureAwait(false);
+            if (stored.AsSpan(0, read).SequenceEqual(record))
+            {
+                return;
+            }
+
+            if (attempt == ChecksMax)
+            {
+                throw new StoreUnavailableException(
+                    _store.Id, "has another record of the blob than was sent", mayPass: true);
+            }
+        }
+    }
+
+    // A store that acknowledged bytes and has none of them, or fewer, is detected here and not at the first read. A list
+    // has no checksum, so one that lacks something is read again.
     private async Task RequireStoredAsync(CancellationToken cancellationToken)
     {
-        var found = (await _bucket.ListAllAsync(_prefix, cancellationToken).ConfigureAwait(false))
-            .ToDictionary(o => o.Name, o => o.Length, StringComparer.Ordinal);
-        if (!found.ContainsKey(_prefix + BlobLayout.Upload))
+        for (var attempt = 1; ; attempt++)
+        {
+            var found = (await _bucket.ListAllAsync(_prefix, cancellationToken).ConfigureAwait(false))
+                .ToLookup(o => o.Name, o => o.Length, StringComparer.Ordinal);
+            try
+            {
+                RequireStored(found);
+                return;
+            }
+            catch (IOException) when (attempt < ChecksMax)
+            {
+                continue;
+            }
+        }
+    }
+
+    private void RequireStored(ILookup<string, long> found)
+    {
+        if (!found.Contains(_prefix + BlobLayout.Upload))
         {
             throw new IOException($"Blob {_key.ImageId}/{_key.Generation} was deleted while it was written.");
         }
@@ -143,8 +184,7 @@ internal sealed partial class S3BlobWriter : IBlobWriter
             for (var start = 0L; start < queue.Length; start += queue.SegmentBytes)
             {
                 var name = _prefix + BlobLayout.SegmentName(part, start / queue.SegmentBytes);
-                if (!found.TryGetValue(name, out var length)
-                    || length != Math.Min(queue.SegmentBytes, queue.Length - start))
+                if (!found[name].Contains(Math.Min(queue.SegmentBytes, queue.Length - start)))
                 {
                     throw new StoreUnavailableException(_store.Id, "lost bytes that it had taken", mayPass: true);
                 }

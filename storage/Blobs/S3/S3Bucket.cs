@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using Minio;
+using Minio.DataModel;
 using Minio.DataModel.Args;
 using Registry.Storage.Blobs.Remote;
 
@@ -23,12 +24,17 @@ internal sealed class S3Bucket : IDisposable
     private readonly StoreTransport _transport;
     private readonly StoreCalls _calls;
     private readonly IMinioClient _client;
+    private readonly S3ReadBack _readBack;
+
+    // Of a store that is trusted: its ETags were not MD5s of the bytes though the bytes were right, so it encrypts.
+    private volatile bool _hasForeignTags;
 
     public S3Bucket(S3Options options, StoreCalls calls)
     {
         _options = options;
         _calls = calls;
         _transport = new StoreTransport(options.Authorities);
+        _readBack = new S3ReadBack(_transport.Bytes);
         _client = new MinioClient()
             .WithEndpoint(options.Endpoint.Authority)
             .WithSSL(options.Endpoint.Scheme == Uri.UriSchemeHttps)
@@ -69,13 +75,16 @@ internal sealed class S3Bucket : IDisposable
             new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(seconds))
             .ConfigureAwait(false));
 
-    /// <summary>Writes an object.</summary>
+    /// <summary>Writes an object, and makes sure that the store has the bytes that were sent.</summary>
+    /// <remarks>The MD5 goes along, so that a store refuses other bytes, and the answer's ETag is compared with it. Where
+    /// the ETag is something else, the object is read back; <see cref="S3Options.VerifiesUnconfirmedWrites"/> turns that
+    /// off. Other bytes are sent again, like any failure that may pass.</remarks>
     /// <param name="name">Its name.</param>
-    /// <param name="body">Makes its content, once for each attempt.</param>
+    /// <param name="body">Its content.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="StoreFullException">The store has no room.</exception>
-    /// <exception cref="StoreUnavailableException">The store failed.</exception>
-    public Task PutAsync(string name, Func<StoreAttempt, HttpContent> body, CancellationToken cancellationToken) =>
+    /// <exception cref="StoreUnavailableException">The store failed, or keeps getting other bytes.</exception>
+    public Task PutAsync(string name, S3Body body, CancellationToken cancellationToken) =>
         _calls.RunAsync(
             "write",
             async attempt =>
@@ -83,8 +92,19 @@ internal sealed class S3Bucket : IDisposable
                 var address = await _client.PresignedPutObjectAsync(
                     new PresignedPutObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(SignedSeconds))
                     .ConfigureAwait(false);
-                using var request = new HttpRequestMessage(HttpMethod.Put, address) { Content = body(attempt) };
+                using var request = new HttpRequestMessage(HttpMethod.Put, address) { Content = body.ToContent(attempt) };
+                request.Content.Headers.ContentMD5 = body.Md5();
                 using var response = await Http.SendAsync(request, attempt.Token).ConfigureAwait(false);
+                attempt.Progressed(0);
+                var confirmation = S3Confirmations.Of(response.Headers, body);
+                if (confirmation != S3Confirmation.Same
+                    && (_options.VerifiesUnconfirmedWrites
+                        || (confirmation == S3Confirmation.Other && !_hasForeignTags)))
+                {
+                    await _readBack.RequireAsync(await SignGetAsync(name).ConfigureAwait(false), body, attempt)
+                        .ConfigureAwait(false);
+                    _hasForeignTags |= confirmation == S3Confirmation.Other;
+                }
             },
             cancellationToken);
 
@@ -114,12 +134,18 @@ internal sealed class S3Bucket : IDisposable
                 throw _calls.Describe(exception);
             }
 
-            var item = items.Current;
             stop.CancelAfter(Timeout.InfiniteTimeSpan); // the caller may take its time
-            yield return new S3Object(
-                item.Key,
-                checked((long)item.Size),
-                DateTimeOffset.Parse(item.LastModified, CultureInfo.InvariantCulture));
+            S3Object found;
+            try
+            {
+                found = ObjectOf(items.Current, prefix);
+            }
+            catch (IOException garbled)
+            {
+                throw _calls.Describe(garbled);
+            }
+
+            yield return found;
         }
     }
 
@@ -135,10 +161,7 @@ internal sealed class S3Bucket : IDisposable
                 await foreach (var item in _client.ListObjectsEnumAsync(args, attempt.Token).ConfigureAwait(false))
                 {
                     attempt.Progressed(0);
-                    found.Add(new S3Object(
-                        item.Key,
-                        checked((long)item.Size),
-                        DateTimeOffset.Parse(item.LastModified, CultureInfo.InvariantCulture)));
+                    found.Add(ObjectOf(item, prefix));
                 }
 
                 return found;
@@ -174,6 +197,15 @@ internal sealed class S3Bucket : IDisposable
         _client.Dispose();
         _transport.Dispose();
     }
+
+    // A list has no checksum: what cannot be an object of the list is a list that was damaged on the way.
+    private static S3Object ObjectOf(Item item, string prefix) =>
+        item.Key.StartsWith(prefix, StringComparison.Ordinal)
+        && item.Size <= long.MaxValue
+        && DateTimeOffset.TryParse(
+            item.LastModified, CultureInfo.InvariantCulture, DateTimeStyles.None, out var modifiedAt)
+            ? new S3Object(item.Key, (long)item.Size, modifiedAt)
+            : throw new GarbledAnswerException();
 
     private async Task MakeAsync(StoreAttempt attempt)
     {

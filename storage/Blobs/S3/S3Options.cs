@@ -36,6 +36,10 @@ public sealed record S3Options
     /// <summary>How long the store is waited for.</summary>
     public StorePatience Patience { get; init; } = StorePatience.Default;
 
+    /// <summary>Whether an object is read back after it was written where the store's answer does not confirm its
+    /// checksum: by an ETag that is the MD5 of the bytes.</summary>
+    public bool VerifiesUnconfirmedWrites { get; init; } = true;
+
     /// <summary>Bytes of an object of data; a multiple of 64 KiB. New blobs only: each remembers its own.</summary>
     /// <remarks>Of 16 to 64 MiB, with what an upload may hold in mind: three of them, so that two are always on their
     /// way, are 72 MiB. Larger ones were no faster.</remarks>

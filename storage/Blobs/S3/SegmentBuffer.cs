@@ -6,12 +6,14 @@ namespace Registry.Storage.Blobs.S3;
 /// <summary>One segment in memory: filled by its upload, then kept until the store has it.</summary>
 /// <param name="pool">Where its chunks come from.</param>
 /// <param name="capacity">Most bytes it takes.</param>
-internal sealed class SegmentBuffer(SegmentPool pool, int capacity)
+internal sealed class SegmentBuffer(SegmentPool pool, int capacity) : S3Body
 {
     private readonly List<byte[]> _chunks = [];
 
-    /// <summary>Bytes in it.</summary>
-    public int Length { get; private set; }
+    private int _length;
+
+    /// <inheritdoc/>
+    public override int Length => _length;
 
     /// <summary>Whether it takes no more.</summary>
     public bool IsFull => Length == capacity;
@@ -33,7 +35,7 @@ internal sealed class SegmentBuffer(SegmentPool pool, int capacity)
             var part = Math.Min(room, bytes.Length - taken);
             bytes.Slice(taken, part).CopyTo(_chunks[^1].AsSpan(at));
             taken += part;
-            Length += part;
+            _length += part;
         }
 
         return taken;
@@ -61,11 +63,19 @@ internal sealed class SegmentBuffer(SegmentPool pool, int capacity)
     {
         _chunks.ForEach(pool.Return);
         _chunks.Clear();
-        Length = 0;
+        _length = 0;
     }
 
-    /// <summary>The segment as the body of a request, which reports how it gets on.</summary>
-    public HttpContent ToContent(StoreAttempt attempt) => new Content(this, attempt);
+    /// <inheritdoc/>
+    public override HttpContent ToContent(StoreAttempt attempt) => new Content(this, attempt);
+
+    /// <inheritdoc/>
+    public override ReadOnlyMemory<byte> PieceAt(int offset)
+    {
+        var at = offset % SegmentPool.ChunkBytes;
+        return _chunks[offset / SegmentPool.ChunkBytes]
+            .AsMemory(at, Math.Min(SegmentPool.ChunkBytes - at, Length - offset));
+    }
 
     private sealed class Content(SegmentBuffer segment, StoreAttempt attempt) : HttpContent
     {

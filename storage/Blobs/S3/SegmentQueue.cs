@@ -112,6 +112,8 @@ internal sealed class SegmentQueue(
 
     private async Task SendAsync(long number, SegmentBuffer segment)
     {
+        // Its checksum takes a while, in which the upload fills the next segment.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         await send(number, segment).ConfigureAwait(false);
         lock (_lock)
         {
