@@ -1,4 +1,5 @@
 using Registry.Storage.Blobs;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api;
 
@@ -14,20 +15,41 @@ public sealed class DataDirectory : IDisposable
 
     private readonly FileStream _lock;
 
-    private DataDirectory(FileStream @lock) => _lock = @lock;
+    private DataDirectory(FileStream @lock, DiskReserve reserve) => (_lock, Reserve) = (@lock, reserve);
+
+    /// <summary>Room that is kept for deletions on a full disk.</summary>
+    public DiskReserve Reserve { get; }
+
+    /// <summary>How to connect to the embedded database. On a read-only file system: for reading, and without a log
+    /// where there is none, since none can be made.</summary>
+    public string ConnectionString
+    {
+        get
+        {
+            var file = Path.Combine(Path.GetDirectoryName(_lock.Name)!, "registry.db");
+            return !Reserve.IsReadOnly ? $"Data Source={file}"
+                : File.Exists(file + "-wal") ? $"Data Source={file};Mode=ReadOnly"
+                : $"Data Source={new Uri(file).AbsoluteUri}?immutable=1;Mode=ReadOnly";
+        }
+    }
 
     /// <summary>Makes the directory where it is missing and takes the lock, for which it waits up to five seconds: a
     /// process that was killed keeps it until the kernel has freed its memory.</summary>
+    /// <param name="path">The directory.</param>
+    /// <param name="reserveBytes">Size in bytes of what is kept for a full disk; 0 for nothing.</param>
     /// <exception cref="ConfigurationException">Another process has it, or it cannot be made.</exception>
-    public static DataDirectory Take(string path)
+    public static DataDirectory Take(string path, long reserveBytes)
     {
+        FileStream? @lock = null;
         try
         {
             DurableDirectory.Create(path);
-            return new DataDirectory(Open(Path.Combine(path, "lock")));
+            @lock = Open(Path.Combine(Path.GetFullPath(path), "lock"));
+            return new DataDirectory(@lock, DiskReserve.Open(Path.GetFullPath(path), reserveBytes, TimeProvider.System));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            @lock?.Dispose();
             throw new ConfigurationException($"The data directory '{path}' cannot be used: {e.Message}");
         }
     }
@@ -64,5 +86,9 @@ public sealed class DataDirectory : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _lock.Dispose();
+    public void Dispose()
+    {
+        Reserve.Dispose();
+        _lock.Dispose();
+    }
 }

@@ -40,6 +40,7 @@ internal static class ServeCommand
     /// <exception cref="ConfigurationException">It cannot start.</exception>
     public static async Task<int> RunAsync(FileInfo? config, bool nbd, CancellationToken cancellationToken)
     {
+        FileLimit.Raise();
         await using var app = Build(config, builder => ListenForNbd(builder.Configuration, nbd));
         await app.StartAsync(cancellationToken);
         await app.WaitForShutdownAsync(cancellationToken);

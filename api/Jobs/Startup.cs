@@ -18,6 +18,7 @@ internal sealed partial class Startup(
     StoreSet stores,
     LocalCache cache,
     IOptions<RegistryOptions> options,
+    DatabaseOptions database,
     IHostApplicationLifetime lifetime,
     IServiceProvider services,
     TimeProvider clock,
@@ -32,13 +33,18 @@ internal sealed partial class Startup(
     // An index over millions of rows is built in minutes.
     private static readonly TimeSpan UpgradeLimit = TimeSpan.FromHours(1);
 
+    private RegistryDb? _kept;
+
+    private bool IsReadOnly => database.Reserve is { IsReadOnly: true };
+
     /// <inheritdoc/>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
+        database.Reserve?.Logger = logger;
         var steps = new StartStep(clock, logger);
         await steps.RunAsync(
             "the check of the database's schema", DatabaseLimit, DatabaseRemedy, CheckSchemaAsync, cancellationToken);
-        if (options.Value.IsEmbedded)
+        if (options.Value.IsEmbedded && !IsReadOnly)
         {
             await steps.RunAsync(
                 "the upgrade of the database's schema", UpgradeLimit, DatabaseRemedy, migrator.MigrateAsync,
@@ -46,6 +52,7 @@ internal sealed partial class Startup(
             await steps.RunAsync(
                 "the release of what the last process left", DatabaseLimit, DatabaseRemedy, ReclaimAsync,
                 cancellationToken);
+            await steps.RunAsync("the database", DatabaseLimit, DatabaseRemedy, KeepOpenAsync, cancellationToken);
         }
 
         cache.Open();
@@ -65,11 +72,20 @@ internal sealed partial class Startup(
                 "The database's schema is newer than this program: run the program that upgraded it.");
         }
 
-        if (!options.Value.IsEmbedded && (await migrator.PendingAsync(cancellationToken)).Count > 0)
+        if ((!options.Value.IsEmbedded || IsReadOnly) && (await migrator.PendingAsync(cancellationToken)).Count > 0)
         {
             throw new ConfigurationException(
-                "The database's schema is older than this program: run 'registry db upgrade'.");
+                "The database's schema is older than this program: run 'registry db upgrade'" +
+                (IsReadOnly ? " where its file system is not read-only." : "."));
         }
+    }
+
+    // SQLite removes its log with the last connection, and making it again takes room that a full disk has not.
+    private async Task KeepOpenAsync(CancellationToken cancellationToken)
+    {
+        _kept = await databases.CreateDbContextAsync(cancellationToken);
+        await _kept.Database.OpenConnectionAsync(cancellationToken);
+        await _kept.Images.AnyAsync(cancellationToken);
     }
 
     private async Task ReclaimAsync(CancellationToken cancellationToken)
@@ -103,7 +119,14 @@ internal sealed partial class Startup(
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <inheritdoc/>
-    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    public async Task StoppedAsync(CancellationToken cancellationToken)
+    {
+        if (_kept is not null)
+        {
+            await _kept.Database.CloseConnectionAsync();
+            await _kept.DisposeAsync();
+        }
+    }
 
     private static partial class Log
     {

@@ -72,8 +72,9 @@ internal sealed partial class SqliteMigration(RegistryDb db, ILogger logger)
             before = migration;
         }
 
-        if (await db.Database.SqlQueryRaw<string>("""SELECT "table" AS "Value" FROM pragma_foreign_key_check""")
-                .FirstOrDefaultAsync(cancellationToken).ConfigureAwait(false) is { } table)
+        var orphans = await db.Database.SqlQueryRaw<string>("""SELECT "table" AS "Value" FROM pragma_foreign_key_check""")
+            .ToListAsync(cancellationToken).ConfigureAwait(false);
+        if (orphans is [var table, ..])
         {
             throw new InvalidDataException(
                 $"the upgrade of the database would leave rows of table '{table}' without the rows they refer to");
