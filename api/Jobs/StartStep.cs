@@ -1,4 +1,5 @@
 using System.Data.Common;
+using Microsoft.EntityFrameworkCore;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Jobs;
@@ -41,7 +42,8 @@ internal sealed partial class StartStep(TimeProvider clock, ILogger logger)
             throw new ConfigurationException(
                 $"the start waited for {what} for {limit.TotalSeconds:F0} s: {remedy}");
         }
-        catch (Exception e) when (e is RegistryException or DbException or TimeoutException)
+        catch (Exception e) when (e is RegistryException or DbException or TimeoutException or IOException
+            or UnauthorizedAccessException or InvalidOperationException { InnerException: DbException })
         {
             throw new ConfigurationException($"{Upper(what)} failed: {Cause(e)}: {remedy}");
         }
@@ -50,7 +52,8 @@ internal sealed partial class StartStep(TimeProvider clock, ILogger logger)
     private static string Cause(Exception exception)
     {
         var cause = exception;
-        while (cause is RegistryException { InnerException: { } inner })
+        while (cause is RegistryException or InvalidOperationException or DbUpdateException
+            && cause.InnerException is { } inner)
         {
             cause = inner;
         }

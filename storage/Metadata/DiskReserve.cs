@@ -16,12 +16,17 @@ public sealed partial class DiskReserve : IDisposable
     /// needed again.</summary>
     private const int Margin = 2;
 
+    /// <summary>Room that SQLite needs to be opened: the index of its log and the log's first pages.</summary>
+    private const long OpenBytes = 1 << 20;
+
+    private const int KeepSize = 1;
     private const int NoSpace = 28;
     private const int FileSystemIsReadOnly = 30;
     private static readonly TimeSpan _refillEvery = TimeSpan.FromSeconds(1);
 
     private readonly Lock _turn = new();
     private readonly string _path;
+    private readonly string _log;
     private readonly long _bytes;
     private readonly TimeProvider _time;
     private readonly SafeFileHandle? _file;
@@ -31,6 +36,7 @@ public sealed partial class DiskReserve : IDisposable
     private DiskReserve(string path, long bytes, TimeProvider time)
     {
         (_path, _bytes, _time) = (path, bytes, time);
+        _log = Path.Combine(Path.GetDirectoryName(path)!, "registry.db-wal");
         try
         {
             _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
@@ -70,8 +76,8 @@ public sealed partial class DiskReserve : IDisposable
         }
     }
 
-    /// <summary>Opens the reserve and fills it. On a disk that is nearly full all of it is given up instead: the database
-    /// needs some room to be opened.</summary>
+    /// <summary>Opens the reserve and fills it. On a disk that is full a part of it is given up instead: the database needs
+    /// some room to be opened.</summary>
     /// <param name="directory">The directory of the database.</param>
     /// <param name="bytes">Size of the reserve in bytes; 0 for none.</param>
     /// <param name="time">The clock.</param>
@@ -81,9 +87,12 @@ public sealed partial class DiskReserve : IDisposable
         var reserve = new DiskReserve(Path.Combine(directory, "reserve"), bytes, time);
         lock (reserve._turn)
         {
-            if (!reserve.IsReadOnly && !reserve.TryRefill() && reserve.Available() < bytes / Margin)
+            if (!reserve.IsReadOnly && !reserve.TryRefill())
             {
-                reserve.Shrink(0);
+                while (reserve._left > 0 && reserve.Available() < OpenBytes)
+                {
+                    reserve.Shrink(reserve._left - reserve.Step);
+                }
             }
         }
 
@@ -106,8 +115,10 @@ public sealed partial class DiskReserve : IDisposable
                 Log.Full(Logger, Path.GetDirectoryName(_path)!);
             }
 
-            Shrink(Math.Max(0, _left - Math.Max(1, _bytes / Steps)));
+            var before = _left;
+            Shrink(_left - Step);
             _triedAt = _time.GetTimestamp();
+            GrowLog(before - _left);
             return true;
         }
     }
@@ -115,8 +126,27 @@ public sealed partial class DiskReserve : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _file?.Dispose();
 
-    private void Shrink(long length)
+    private long Step => Math.Max(1, _bytes / Steps);
+
+    // The room goes to the log itself, as blocks beyond its end, before another program takes it. Of the database's files
+    // only the log may be opened here: closing one of the others would end SQLite's locks on it.
+    private void GrowLog(long bytes)
     {
+        try
+        {
+            using var log = File.OpenHandle(
+                _log, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+            _ = Allocate(log, KeepSize, RandomAccess.GetLength(log), bytes); // a file system that cannot is no worse off
+        }
+        catch (IOException e)
+        {
+            Log.NotGrown(Logger, _log, e.Message);
+        }
+    }
+
+    private void Shrink(long wanted)
+    {
+        var length = Math.Max(0, wanted);
         if (_left > length)
         {
             RandomAccess.SetLength(_file!, length);
@@ -175,6 +205,9 @@ public sealed partial class DiskReserve : IDisposable
     [LibraryImport("libc", EntryPoint = "posix_fallocate")]
     private static partial int Allocate(SafeFileHandle file, long offset, long length);
 
+    [LibraryImport("libc", EntryPoint = "fallocate")]
+    private static partial int Allocate(SafeFileHandle file, int mode, long offset, long length);
+
     private static partial class Log
     {
         [LoggerMessage(1, LogLevel.Error,
@@ -183,5 +216,8 @@ public sealed partial class DiskReserve : IDisposable
 
         [LoggerMessage(2, LogLevel.Information, "there is room again on the disk of {Directory}")]
         public static partial void Room(ILogger logger, string directory);
+
+        [LoggerMessage(3, LogLevel.Debug, "room was given up, but not to {Log}: {Problem}")]
+        public static partial void NotGrown(ILogger logger, string log, string problem);
     }
 }

@@ -85,14 +85,14 @@ internal sealed class SqliteSession(DiskReserve? reserve) : DbConnectionIntercep
         var journal = Run(connection, "PRAGMA journal_mode = WAL");
         if (journal is not "wal")
         {
-            throw new InvalidOperationException(
+            throw new IOException(
                 $"The embedded database cannot use a write-ahead log (it says '{journal}').");
         }
 
         // NORMAL would lose the last commits at a power cut: ask, do not believe.
         if (Run(connection, "PRAGMA synchronous") is not (long)SynchronousFull)
         {
-            throw new InvalidOperationException("The embedded database refuses synchronous=FULL.");
+            throw new IOException("The embedded database refuses synchronous=FULL.");
         }
 
         _prepared.AddOrUpdate(handle, handle);
