@@ -216,10 +216,17 @@ public sealed record DatabaseSection
     /// <summary>Connection string; for sqlite empty means registry.db in the data directory.</summary>
     public string ConnectionString { get; init; } = "";
 
-    /// <summary>Checks that the connection string can be read.</summary>
-    /// <exception cref="ConfigurationException">It cannot; it is not repeated, for it may hold a password.</exception>
+    /// <summary>Room in bytes that the embedded database keeps on its disk, so that images can be deleted when the disk is
+    /// full; 0 for none.</summary>
+    public long ReserveBytes { get; init; } = 16 << 20;
+
+    /// <summary>Checks the reserve, and that the connection string can be read.</summary>
+    /// <exception cref="ConfigurationException">A setting is wrong. The connection string is not repeated, for it may hold
+    /// a password.</exception>
     public void Validate()
     {
+        RegistryOptions.Require(
+            ReserveBytes is 0 or >= 1 << 20, "Registry:Database:ReserveBytes", $"{ReserveBytes}", "0, or 1048576 or more");
         try
         {
             _ = Kind == "sqlite"

@@ -55,7 +55,9 @@ public static class RegistryServer
     {
         var options = builder.Configuration.GetSection("Registry").Get<RegistryOptions>() ?? new RegistryOptions();
         options.Validate();
-        var directory = options.IsEmbedded ? DataDirectory.Take(options.DataDirectory) : null;
+        var directory = options.IsEmbedded
+            ? DataDirectory.Take(options.DataDirectory, options.Database.ReserveBytes)
+            : null;
         builder.Services.AddSingleton(Options.Create(options));
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
@@ -68,7 +70,7 @@ public static class RegistryServer
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
         AddLogging(builder.Logging);
         AddTelemetry(builder);
-        AddCore(builder.Services, options);
+        AddCore(builder.Services, options, directory);
         AddGrpc(builder.Services);
         CrossOrigin.Add(builder.Services, options.Cors);
         var app = builder.Build();
@@ -144,22 +146,16 @@ public static class RegistryServer
             });
     }
 
-    private static void AddCore(IServiceCollection services, RegistryOptions options)
+    private static void AddCore(IServiceCollection services, RegistryOptions options, DataDirectory? directory)
     {
         services.AddSingleton<IMemoryPoolFactory<byte>, TransportMemory>();
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton<RegistryMetrics>();
         services.AddSingleton<ProcessMemory>();
-        services.AddRegistryStorage(
-            new DatabaseOptions
-            {
-                Kind = options.IsEmbedded ? DatabaseKind.Sqlite : DatabaseKind.Postgres,
-                ConnectionString = options.Database.ConnectionString.Length > 0
-                    ? options.Database.ConnectionString
-                    : $"Data Source={Path.Combine(options.DataDirectory, "registry.db")}",
-                Events = options.Events.IsWanted ? Selection(options) : null,
-            },
-            options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
+        var database = DatabaseOf(options, directory);
+        services.AddSingleton(database);
+        services.AddSingleton<RoomGate>();
+        services.AddRegistryStorage(database, options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
         services.AddSingleton<ServerCertificate>();
         services.AddSingleton<StoreOpener>();
         AddCallers(services, options.Auth);
@@ -212,6 +208,16 @@ public static class RegistryServer
         services.AddHostedService<JobRunner>();
         services.AddHostedService<CacheFiller>();
     }
+
+    private static DatabaseOptions DatabaseOf(RegistryOptions options, DataDirectory? directory) => new()
+    {
+        Kind = options.IsEmbedded ? DatabaseKind.Sqlite : DatabaseKind.Postgres,
+        ConnectionString = options.Database.ConnectionString.Length > 0
+            ? options.Database.ConnectionString
+            : directory!.ConnectionString,
+        Events = options.Events.IsWanted ? Selection(options) : null,
+        Reserve = directory?.Reserve,
+    };
 
     private static EventSelection Selection(RegistryOptions options) => new(options.Events.DisabledWords)
     {
@@ -271,7 +277,7 @@ public static class RegistryServer
         });
         services.AddGrpcReflection();
         services.AddOpenApiDocument();
-        services.AddGrpcHealthChecks().AddCheck<DatabaseHealth>("database");
+        services.AddGrpcHealthChecks().AddCheck<DatabaseHealth>("database").AddCheck<RoomHealth>("room");
     }
 
     private static void MapPipeline(WebApplication app)
@@ -294,6 +300,7 @@ public static class RegistryServer
         }));
         app.UseMiddleware<CallerMiddleware>();
         app.Use(RouteErrors.RefuseEmptyNamesAsync);
+        app.Use(app.Services.GetRequiredService<RoomGate>().InvokeAsync);
         app.UseRouting();
 
         app.MapVersions();

@@ -86,7 +86,7 @@ public static class RegistryCommand
         ImageFormatException format => $"{format.Message} ({FormatErrors.Code(format.Error)})",
         OperationCanceledException => "interrupted",
         CommandException or ImageApiException or DiskOperationException or ConfigurationException or FormatException or IOException
-            or UnauthorizedAccessException or HttpRequestException or DbException => exception.Message,
+            or UnauthorizedAccessException or HttpRequestException or DbException or TimeoutException => exception.Message,
         _ => null,
     };
 

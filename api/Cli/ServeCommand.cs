@@ -38,7 +38,13 @@ internal static class ServeCommand
     /// <param name="nbd">Whether NBD is wanted, wherever the configuration says or at its usual place.</param>
     /// <param name="cancellationToken">Stops it.</param>
     /// <exception cref="ConfigurationException">It cannot start.</exception>
-    public static async Task<int> RunAsync(FileInfo? config, bool nbd, CancellationToken cancellationToken)
+    public static Task<int> RunAsync(FileInfo? config, bool nbd, CancellationToken cancellationToken)
+    {
+        FileLimit.Raise(); // before the server's assemblies are loaded: each takes a descriptor
+        return ServeAsync(config, nbd, cancellationToken);
+    }
+
+    private static async Task<int> ServeAsync(FileInfo? config, bool nbd, CancellationToken cancellationToken)
     {
         await using var app = Build(config, builder => ListenForNbd(builder.Configuration, nbd));
         await app.StartAsync(cancellationToken);

@@ -24,7 +24,7 @@ internal static class ConnectionServices
             var budget = provider.GetRequiredService<ProcessMemory>().Whole;
             var wanted = provider.GetRequiredService<IOptions<RegistryOptions>>().Value.Limits.Connections;
             return new OpenConnections(
-                wanted > 0 ? wanted : ConnectionLimit.Of(FileLimit.Soft, budget.Bytes), budget);
+                wanted > 0 ? wanted : ConnectionLimit.Of(FileLimit.Raise(), budget.Bytes), budget);
         });
         services.AddSingleton<SocketTransportFactory>();
         services.RemoveAll<IConnectionListenerFactory>();

@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Options;
+using Registry.Storage.Domain;
 
 namespace Registry.Api.Errors;
 
@@ -13,6 +14,7 @@ public static class ErrorBody
     public const string ReasonHeader = "X-Registry-Reason";
 
     private const string RetryAfterSeconds = "2";
+    private const string RetryFullAfterSeconds = "60"; // an operator has to make room, or a deletion
 
     /// <summary>Writes the whole answer. The response must not have started.</summary>
     public static async Task WriteAsync(HttpContext context, int status, string message, string? reason = null)
@@ -24,6 +26,10 @@ public static class ErrorBody
         if (status == StatusCodes.Status503ServiceUnavailable)
         {
             response.Headers.RetryAfter = RetryAfterSeconds;
+        }
+        else if (reason == ErrorCatalog.Entry(ErrorCode.StoreFull).Name)
+        {
+            response.Headers.RetryAfter = RetryFullAfterSeconds;
         }
 
         if (status == StatusCodes.Status401Unauthorized)

@@ -9,7 +9,7 @@ using Registry.Storage.Domain;
 namespace Registry.Api.Grpc;
 
 /// <summary>Turns what a call threw into a gRPC status with an error detail, from the same table as HTTP.</summary>
-public sealed partial class GrpcErrors(ILogger<GrpcErrors> logger) : Interceptor
+internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logger) : Interceptor
 {
     /// <summary>Trailer that carries a serialised <see cref="ErrorDetail"/>.</summary>
     public const string Trailer = "registry-error-bin";
@@ -51,6 +51,7 @@ public sealed partial class GrpcErrors(ILogger<GrpcErrors> logger) : Interceptor
     {
         try
         {
+            room.RequireRoom(context.Method);
             return await call();
         }
         catch (RpcException)

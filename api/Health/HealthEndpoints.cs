@@ -1,5 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Registry.Api.Errors;
+using Registry.Api.Stores;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api.Health;
@@ -20,9 +22,13 @@ public static class HealthEndpoints
         routes.MapMethods("/readyz", Methods, async (HealthCheckService checks, CancellationToken cancellationToken) =>
         {
             var report = await checks.CheckHealthAsync(cancellationToken);
-            return report.Status == HealthStatus.Healthy
-                ? Results.Text("OK")
-                : Results.Text("The database does not answer.", statusCode: StatusCodes.Status503ServiceUnavailable);
+            var problem = report.Entries.Values.FirstOrDefault(entry => entry.Status == report.Status).Description;
+            return report.Status switch
+            {
+                HealthStatus.Healthy => Results.Text("OK"),
+                HealthStatus.Degraded => Results.Text($"degraded: {problem}"), // it serves: keep it in the rotation
+                _ => Results.Text(problem, statusCode: StatusCodes.Status503ServiceUnavailable),
+            };
         });
     }
 }
@@ -39,4 +45,14 @@ internal sealed class DatabaseHealth(IDbContextFactory<RegistryDb> databases) : 
             ? HealthCheckResult.Healthy()
             : HealthCheckResult.Unhealthy("The database does not answer.");
     }
+}
+
+/// <summary>Whether there is room to write.</summary>
+internal sealed class RoomHealth(RoomGate room, StoreSet stores) : IHealthCheck
+{
+    /// <inheritdoc/>
+    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken) =>
+        Task.FromResult((room.Problem ?? stores.RoomProblem()) is { } problem
+            ? HealthCheckResult.Degraded(problem)
+            : HealthCheckResult.Healthy());
 }

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Options;
 using Registry.Api.ImageData;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
 
@@ -14,6 +15,7 @@ internal sealed partial class JobRunner(
     JobSignal signal,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
+    DatabaseOptions database,
     ILogger<JobRunner> logger) : BackgroundService
 {
     private readonly string[] _kinds = [.. handlers.Select(h => h.Kind)];
@@ -22,6 +24,11 @@ internal sealed partial class JobRunner(
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        if (database.Reserve is { IsReadOnly: true })
+        {
+            return; // a job is a row that is written to
+        }
+
         var workers = Enumerable.Range(1, _options.Workers).Select(number => WorkAsync(number, stoppingToken));
         await Task.WhenAll(workers.Append(StandAsync(stoppingToken)));
     }

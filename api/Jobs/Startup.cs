@@ -18,12 +18,53 @@ internal sealed partial class Startup(
     StoreSet stores,
     LocalCache cache,
     IOptions<RegistryOptions> options,
+    DatabaseOptions database,
     IHostApplicationLifetime lifetime,
     IServiceProvider services,
+    TimeProvider clock,
     ILogger<Startup> logger) : IHostedLifecycleService
 {
+    private const string DatabaseRemedy =
+        "check that the database can be reached, has room, and is not locked by another program, and start again";
+
+    private static readonly TimeSpan DatabaseLimit = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan StoresLimit = TimeSpan.FromMinutes(3);
+
+    // An index over millions of rows is built in minutes.
+    private static readonly TimeSpan UpgradeLimit = TimeSpan.FromHours(1);
+
+    private RegistryDb? _kept;
+
+    private bool IsReadOnly => database.Reserve is { IsReadOnly: true };
+
     /// <inheritdoc/>
     public async Task StartingAsync(CancellationToken cancellationToken)
+    {
+        database.Reserve?.Logger = logger;
+        var steps = new StartStep(clock, logger);
+        await steps.RunAsync(
+            "the check of the database's schema", DatabaseLimit, DatabaseRemedy, CheckSchemaAsync, cancellationToken);
+        if (options.Value.IsEmbedded && !IsReadOnly)
+        {
+            await steps.RunAsync(
+                "the upgrade of the database's schema", UpgradeLimit, DatabaseRemedy, migrator.MigrateAsync,
+                cancellationToken);
+            await steps.RunAsync(
+                "the release of what the last process left", DatabaseLimit, DatabaseRemedy, ReclaimAsync,
+                cancellationToken);
+            await steps.RunAsync("the database", DatabaseLimit, DatabaseRemedy, KeepOpenAsync, cancellationToken);
+        }
+
+        cache.Open();
+        await steps.RunAsync(
+            "the stores", StoresLimit, "check Registry:Stores and whether the stores can be reached",
+            stores.PrepareAsync, cancellationToken);
+        await steps.RunAsync("a first query", DatabaseLimit, DatabaseRemedy, WarmAsync, cancellationToken);
+        lifetime.ApplicationStarted.Register(
+            () => Log.Ready(logger, string.Join(", ", RegistryServer.Addresses(services))));
+    }
+
+    private async Task CheckSchemaAsync(CancellationToken cancellationToken)
     {
         if ((await migrator.UnknownAsync(cancellationToken)).Count > 0)
         {
@@ -31,27 +72,30 @@ internal sealed partial class Startup(
                 "The database's schema is newer than this program: run the program that upgraded it.");
         }
 
-        if (options.Value.IsEmbedded)
-        {
-            await migrator.MigrateAsync(cancellationToken);
-            var given = await ledger.ReclaimAsync(exceptOwner: ImageData.ImageUploads.Owner, cancellationToken);
-            await jobs.ReclaimAsync(cancellationToken);
-            if (given.Count > 0)
-            {
-                Log.Reclaimed(logger, given.Count);
-            }
-        }
-        else if ((await migrator.PendingAsync(cancellationToken)).Count > 0)
+        if ((!options.Value.IsEmbedded || IsReadOnly) && (await migrator.PendingAsync(cancellationToken)).Count > 0)
         {
             throw new ConfigurationException(
-                "The database's schema is older than this program: run 'registry db upgrade'.");
+                "The database's schema is older than this program: run 'registry db upgrade'" +
+                (IsReadOnly ? " where its file system is not read-only." : "."));
         }
+    }
 
-        cache.Open();
-        await stores.PrepareAsync(cancellationToken);
-        await WarmAsync(cancellationToken);
-        lifetime.ApplicationStarted.Register(
-            () => Log.Ready(logger, string.Join(", ", RegistryServer.Addresses(services))));
+    // SQLite removes its log with the last connection, and making it again takes room that a full disk has not.
+    private async Task KeepOpenAsync(CancellationToken cancellationToken)
+    {
+        _kept = await databases.CreateDbContextAsync(cancellationToken);
+        await _kept.Database.OpenConnectionAsync(cancellationToken);
+        await _kept.Images.AnyAsync(cancellationToken);
+    }
+
+    private async Task ReclaimAsync(CancellationToken cancellationToken)
+    {
+        var given = await ledger.ReclaimAsync(exceptOwner: ImageData.ImageUploads.Owner, cancellationToken);
+        await jobs.ReclaimAsync(cancellationToken);
+        if (given.Count > 0)
+        {
+            Log.Reclaimed(logger, given.Count);
+        }
     }
 
     // A process's first query takes a tenth of a second more than the next: nobody shall wait for that.
@@ -75,7 +119,14 @@ internal sealed partial class Startup(
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <inheritdoc/>
-    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    public async Task StoppedAsync(CancellationToken cancellationToken)
+    {
+        if (_kept is not null)
+        {
+            await _kept.Database.CloseConnectionAsync();
+            await _kept.DisposeAsync();
+        }
+    }
 
     private static partial class Log
     {

@@ -25,6 +25,9 @@ public sealed partial class StoreSet : IDisposable
 
     private const long RecentMax = 512 << 20;
 
+    /// <summary>A store with less room than this takes next to no upload.</summary>
+    private const long RoomLeast = 1 << 20;
+
     /// <summary>How long a store that failed is asked last.</summary>
     private static readonly TimeSpan Shunned = TimeSpan.FromSeconds(15);
 
@@ -106,6 +109,13 @@ public sealed partial class StoreSet : IDisposable
             }
         }
     }
+
+    /// <summary>What is wrong with the room of the stores that take uploads, for health checks; null for nothing. Of a
+    /// bucket it is not known.</summary>
+    public string? RoomProblem() => All
+        .Where(store => store.Settings.TakesUploads && store.Blobs is DirectoryBlobStore { FreeBytes: < RoomLeast })
+        .Select(store => $"store_full: store '{store.Settings.Id}' is full")
+        .FirstOrDefault();
 
     /// <summary>The store of an id that the database has.</summary>
     /// <exception cref="RegistryException">StoreUnavailable: the configuration has no such store any more.</exception>

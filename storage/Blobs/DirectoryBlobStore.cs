@@ -37,6 +37,22 @@ public sealed partial class DirectoryBlobStore : IBlobStore, IDisposable
     /// <inheritdoc/>
     public string Id { get; }
 
+    /// <summary>Bytes that are free on the store's file system for this user; null when it does not say.</summary>
+    public long? FreeBytes
+    {
+        get
+        {
+            try
+            {
+                return new DriveInfo(_root).AvailableFreeSpace;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                return null;
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public ValueTask<IBlobWriter> BeginAsync(BlobKey key, long? expectedLength, CancellationToken cancellationToken)
     {

@@ -18,6 +18,7 @@ internal sealed partial class DirectoryDisk
     private const int InvalidArgument = 22;
     private const int NoSpace = 28;
     private const int IllegalSeek = 29;
+    private const int ReadOnlyFileSystem = 30;
     private const int NotImplemented = 38;
     private const int QuotaExceeded = 122;
     private const uint SyncRangeWrite = 2;
@@ -130,6 +131,8 @@ internal sealed partial class DirectoryDisk
     {
         IOException { HResult: NoSpace or QuotaExceeded } => new StoreFullException(storeId, exception),
         ArgumentOutOfRangeException => new StoreFullException(storeId, exception),
+        IOException { HResult: ReadOnlyFileSystem } => new StoreUnavailableException(
+            storeId, "is on a read-only file system", mayPass: true, exception),
         _ => new IOException($"Store '{storeId}' failed: {exception.Message}", exception),
     };
 

@@ -39,7 +39,7 @@ internal static class DatabaseDialect
         {
             case DatabaseKind.Sqlite:
                 builder.UseSqlite(options.ConnectionString, o => o.MigrationsAssembly("Registry.Migrations.Sqlite"));
-                builder.AddInterceptors(new SqliteSession());
+                builder.AddInterceptors(new SqliteSession(options.Reserve));
                 break;
             case DatabaseKind.Postgres:
                 builder.UseNpgsql(Settled(options.ConnectionString), o => o.MigrationsAssembly("Registry.Migrations.Postgres"));

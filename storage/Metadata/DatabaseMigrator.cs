@@ -1,25 +1,43 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
 
 namespace Registry.Storage.Metadata;
 
 /// <summary>Brings the database's schema up to date.</summary>
-public sealed class DatabaseMigrator(IDbContextFactory<RegistryDb> databases)
+public sealed class DatabaseMigrator(
+    IDbContextFactory<RegistryDb> databases, TimeProvider time, ILogger<DatabaseMigrator> logger)
 {
-    /// <summary>An index over millions of rows takes its time.</summary>
+    /// <summary>Maximum time of one statement: an index over millions of rows is built in minutes.</summary>
     private static readonly TimeSpan _statementLimit = TimeSpan.FromHours(1);
 
-    /// <summary>Applies every migration that is missing. Replicas may start it at the same time: one does the
-    /// work.</summary>
+    /// <summary>Maximum time to wait while another process upgrades the database.</summary>
+    internal TimeSpan LockLimit { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>Applies every migration that is missing; does not write where none is. Several processes may call it at
+    /// the same time: one does the work while the others wait.</summary>
+    /// <remarks>A process that is killed while it migrates leaves a schema that the next call can continue from, and no
+    /// lock that outlives it.</remarks>
+    /// <exception cref="TimeoutException">Another process has held the lock on the schema for an hour.</exception>
     public async Task MigrateAsync(CancellationToken cancellationToken)
     {
         var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
         await using var disposal = db.ConfigureAwait(false);
         db.Database.SetCommandTimeout(_statementLimit);
-        db.Database.SetCommandTimeout(0); // an index over a million images takes what it takes; so does another replica
-        await db.Database.MigrateAsync(cancellationToken).ConfigureAwait(false);
-        if (db.Database.IsSqlite())
+        try
         {
-            await SqliteSession.OptimizeAsync(db, cancellationToken).ConfigureAwait(false);
+            if (db.Database.IsSqlite())
+            {
+                await new SqliteMigration(db, logger).RunAsync(cancellationToken).ConfigureAwait(false);
+            }
+            else
+            {
+                await new PostgresMigration(db, time, LockLimit, logger).RunAsync(cancellationToken)
+                    .ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            db.Database.SetCommandTimeout((int?)null); // the context is pooled
         }
     }
 

@@ -11,4 +11,7 @@ public sealed record DatabaseOptions
 
     /// <summary>What is noted of what happens, for <see cref="EventOutbox"/>; null for nothing.</summary>
     public EventSelection? Events { get; init; }
+
+    /// <summary>What is given up when the embedded database's disk is full; null for nothing.</summary>
+    public DiskReserve? Reserve { get; init; }
 }

@@ -12,7 +12,7 @@ namespace Registry.Storage.Metadata;
 /// process queue up here first; <c>busy_timeout</c> is for other processes. Readers never wait: WAL.</remarks>
 // It lives as long as the options it hangs on; a semaphore never asked for its handle owns nothing.
 #pragma warning disable CA1001
-internal sealed class SqliteSession : DbConnectionInterceptor
+internal sealed class SqliteSession(DiskReserve? reserve) : DbConnectionInterceptor
 #pragma warning restore CA1001
 {
     private const int SynchronousFull = 2;
@@ -28,6 +28,9 @@ internal sealed class SqliteSession : DbConnectionInterceptor
     public static SqliteSession? Of(DbContext db) =>
         db.GetService<IDbContextOptions>().FindExtension<CoreOptionsExtension>()?.Interceptors?
             .OfType<SqliteSession>().FirstOrDefault();
+
+    /// <summary>What is given up when the disk is full; null for nothing.</summary>
+    public DiskReserve? Reserve { get; } = reserve;
 
     /// <summary>Waits for this process's turn to write. Dispose the result to end it.</summary>
     public async ValueTask<Turn> EnterAsync(CancellationToken cancellationToken)
@@ -72,18 +75,24 @@ internal sealed class SqliteSession : DbConnectionInterceptor
 
         Run(connection, FormattableString.Invariant($"PRAGMA busy_timeout = {BusyTimeoutMs}"));
         Run(connection, "PRAGMA foreign_keys = ON");
+        if (Reserve is { IsReadOnly: true })
+        {
+            _prepared.AddOrUpdate(handle, handle); // nothing will be written, and no log can be made
+            return;
+        }
+
         Run(connection, "PRAGMA synchronous = FULL");
         var journal = Run(connection, "PRAGMA journal_mode = WAL");
         if (journal is not "wal")
         {
-            throw new InvalidOperationException(
+            throw new IOException(
                 $"The embedded database cannot use a write-ahead log (it says '{journal}').");
         }
 
         // NORMAL would lose the last commits at a power cut: ask, do not believe.
         if (Run(connection, "PRAGMA synchronous") is not (long)SynchronousFull)
         {
-            throw new InvalidOperationException("The embedded database refuses synchronous=FULL.");
+            throw new IOException("The embedded database refuses synchronous=FULL.");
         }
 
         _prepared.AddOrUpdate(handle, handle);

@@ -38,6 +38,14 @@ internal static class WriteTransaction
             {
                 // Somebody saved the image without taking its lock: look again.
             }
+            catch (Exception exception) when (DatabaseFailures.IsFull(exception))
+            {
+                if (!await ReleaseAsync(databases, cancellationToken).ConfigureAwait(false))
+                {
+                    throw new RegistryException(
+                        ErrorCode.StoreFull, "The database has no room left.", "store_full", exception);
+                }
+            }
             catch (Exception exception) when (DatabaseFailures.MayPass(exception))
             {
                 if (attempt == AttemptsMax || Stopwatch.GetElapsedTime(started) > _patience)
@@ -49,6 +57,15 @@ internal static class WriteTransaction
                 await Task.Delay(_pause * (1 << attempt), cancellationToken).ConfigureAwait(false);
             }
         }
+    }
+
+    // What finds no room gets a part of the reserve: it is small, and often what makes room.
+    private static async Task<bool> ReleaseAsync(
+        IDbContextFactory<RegistryDb> databases, CancellationToken cancellationToken)
+    {
+        var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
+        await using var disposal = db.ConfigureAwait(false);
+        return SqliteSession.Of(db)?.Reserve?.Release() ?? false;
     }
 
     private static async Task<T> RunOnceAsync<T>(

@@ -66,6 +66,23 @@ internal sealed class ProductionSite : Site
         return site;
     }
 
+    /// <summary>Drops the database and creates it again, empty or as a copy of another.</summary>
+    public async Task ResetDatabaseAsync(string? template = null)
+    {
+        NpgsqlConnection.ClearAllPools();
+        await _postgres.DropDatabaseAsync(_database);
+        await _postgres.CreateDatabaseAsync(_database, template);
+    }
+
+    /// <summary>Copies the database, which must not be in use, under another name.</summary>
+    public Task CopyDatabaseAsync(string name) => _postgres.CreateDatabaseAsync(name, _database);
+
+    /// <summary>Drops a copy of the database.</summary>
+    public Task DropCopyAsync(string name) => _postgres.DropDatabaseAsync(name);
+
+    /// <summary>The name of the database.</summary>
+    public string Database => _database;
+
     /// <summary>Ends the database server as a crash would, and starts it again.</summary>
     public Task CrashDatabaseAsync() => _postgres.CrashAsync();
 

@@ -153,12 +153,18 @@ internal abstract class Site : IAsyncDisposable
     public async Task<long> CountAsync(string sql) =>
         long.Parse((await QueryAsync(sql))[0][0], CultureInfo.InvariantCulture);
 
-    /// <summary>Runs registry with a verb, as an operator would.</summary>
-    /// <returns>Exit code and everything it wrote.</returns>
-    public async Task<(int ExitCode, string Output)> RunAsync(params string[] arguments)
+    /// <summary>Changes the database past the registry.</summary>
+    public async Task ExecuteAsync(string sql)
     {
-        Directory.CreateDirectory(DataDirectory);
-        var settings = new Dictionary<string, string?>(Settings.ToDictionary(s => s.Key, s => (string?)s.Value))
+        await using var connection = await OpenDatabaseAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        await command.ExecuteNonQueryAsync();
+    }
+
+    /// <summary>The environment of a process of this site.</summary>
+    public Dictionary<string, string?> Environment() =>
+        new(Settings.ToDictionary(s => s.Key, s => (string?)s.Value))
         {
             ["Registry__DataDirectory"] = DataDirectory,
             ["Registry__Endpoints__Http"] = "http://127.0.0.1:0",
@@ -166,8 +172,14 @@ internal abstract class Site : IAsyncDisposable
             ["Registry__Endpoints__Metrics"] = "http://127.0.0.1:0",
             ["OS_TOKEN"] = Operator,
         };
+
+    /// <summary>Runs registry with a verb, as an operator would.</summary>
+    /// <returns>Exit code and everything it wrote.</returns>
+    public async Task<(int ExitCode, string Output)> RunAsync(params string[] arguments)
+    {
+        Directory.CreateDirectory(DataDirectory);
         var result = await ExternalTool.At(RegistryProcess.Executable).RunAsync(
-            arguments, CancellationToken.None, settings, TimeSpan.FromMinutes(2));
+            arguments, CancellationToken.None, Environment(), TimeSpan.FromMinutes(2));
         return (result.ExitCode, result.Output + result.Error);
     }
 

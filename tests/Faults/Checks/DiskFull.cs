@@ -28,21 +28,8 @@ internal sealed class DiskFull : FaultCheck
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
-        var mount = Directory.CreateTempSubdirectory("registry-full-").FullName;
-        if (!Environment.IsPrivilegedProcess || await MountAsync("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", mount) != 0)
-        {
-            throw new CannotRunException("tmpfs cannot be mounted");
-        }
-
-        try
-        {
-            return await RunAsync(trial, mount);
-        }
-        finally
-        {
-            await MountAsync("umount", mount);
-            Directory.Delete(mount);
-        }
+        await using var mount = await Mount.TmpfsAsync(64);
+        return await RunAsync(trial, mount.Path);
     }
 
     private static async Task<string> RunAsync(Trial trial, string mount)
@@ -89,7 +76,4 @@ internal sealed class DiskFull : FaultCheck
         await new Invariants(site, ledger).RequireAsync(registry);
         return $"refused with {status} after {refused.TotalSeconds:F1} s, the room was free {elapsed.Elapsed.TotalSeconds:F1} s later";
     }
-
-    private static async Task<int> MountAsync(string program, params string[] arguments) =>
-        (await ExternalTool.At(ExternalTool.Find(program)!).RunAsync(arguments, CancellationToken.None)).ExitCode;
 }

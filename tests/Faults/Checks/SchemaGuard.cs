@@ -1,10 +1,3 @@
-using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Migrations;
-using Microsoft.Extensions.DependencyInjection;
-using Registry.Storage;
-using Registry.Storage.Metadata;
-
 namespace Registry.Faults.Checks;
 
 /// <summary>Check 20 of the bar.</summary>
@@ -28,12 +21,7 @@ internal sealed class SchemaGuard : FaultCheck
             ? await ProductionSite.CreateAsync(trial.Servers, withSchema: false)
             : new EmbeddedSite();
         Directory.CreateDirectory(site.DataDirectory);
-        await MigrateToFirstAsync(trial, site);
-        await ExecuteAsync(site, $"""
-            insert into images (id, owner, status, visibility, generation, revision, min_disk, min_ram, is_protected, is_hidden,
-                created_at, updated_at)
-            values ('{Guid.NewGuid()}', 'p', 'queued', 'shared', 0, 0, 0, 0, false, false, {Now(trial)}, {Now(trial)})
-            """);
+        await Schema.CreateOlderAsync(site, missing: int.MaxValue / 2);
         var told = "an older one was upgraded";
         if (trial.IsProduction)
         {
@@ -52,7 +40,7 @@ internal sealed class SchemaGuard : FaultCheck
         }
 
         await RequireAsync(site, "db", "status", code: 0);
-        await ExecuteAsync(site, $"""
+        await site.ExecuteAsync($"""
             insert into "__EFMigrationsHistory" values ('{Future}', '99.0.0')
             """);
         await RequireAsync(site, "db", "status", code: 2);
@@ -93,28 +81,4 @@ internal sealed class SchemaGuard : FaultCheck
                 ? "select table_name, column_name from information_schema.columns where table_schema = 'public' order by 1, 2"
                 : "select name, sql from sqlite_master order by 1"))
             .Select(row => string.Join(' ', row)));
-
-    private static async Task ExecuteAsync(Site site, string sql)
-    {
-        await using var connection = await site.OpenDatabaseAsync();
-        await using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        await command.ExecuteNonQueryAsync();
-    }
-
-    private static async Task MigrateToFirstAsync(Trial trial, Site site)
-    {
-        var services = new ServiceCollection().AddRegistryStorage(
-            new DatabaseOptions
-            {
-                Kind = trial.IsProduction ? DatabaseKind.Postgres : DatabaseKind.Sqlite,
-                ConnectionString = site.ConnectionString,
-            },
-            bytesPerProject: null);
-        await using var provider = services.BuildServiceProvider();
-        await using var db = await provider.GetRequiredService<IDbContextFactory<RegistryDb>>().CreateDbContextAsync();
-        await db.GetService<IMigrator>().MigrateAsync(db.Database.GetMigrations().First());
-    }
-
-    private static string Now(Trial trial) => trial.IsProduction ? "now()" : $"{DateTimeOffset.UtcNow.UtcTicks}";
 }
