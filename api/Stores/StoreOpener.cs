@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Registry.Api.Memory;
 using Registry.Storage.Blobs;
 using Registry.Storage.Blobs.Remote;
 using Registry.Storage.Blobs.S3;
@@ -7,8 +8,12 @@ using Registry.Storage.Blobs.S3;
 namespace Registry.Api.Stores;
 
 /// <summary>Makes stores from their settings.</summary>
-public sealed class StoreOpener(TimeProvider time, ILoggerFactory loggers)
+public sealed class StoreOpener(ProcessMemory memory, TimeProvider time, ILoggerFactory loggers)
 {
+    // A sixteenth of what uploads may hold: a few run at full speed, and a small container still takes several.
+    private const int SegmentShare = 16;
+    private const int SegmentBytesLeast = 2 << 20;
+
     private const int SecretBytesMax = 4096;
 
     /// <summary>Makes a store. Reads the files that the settings name; sends nothing yet.</summary>
@@ -36,8 +41,10 @@ public sealed class StoreOpener(TimeProvider time, ILoggerFactory loggers)
         }
     }
 
-    private static S3Options OptionsOf(StoreSection section) => new()
+    private S3Options OptionsOf(StoreSection section) => new()
     {
+        Memory = memory.Uploads,
+        SegmentBytes = SegmentBytes(memory.Uploads.Bytes),
         Endpoint = new Uri(section.Endpoint),
         Region = section.Region,
         Bucket = section.Bucket,
@@ -49,6 +56,10 @@ public sealed class StoreOpener(TimeProvider time, ILoggerFactory loggers)
         Authorities = Authorities(section),
         Patience = new StorePatience(section.Silence, section.Deadline),
     };
+
+    private static int SegmentBytes(long uploadBytes) => (int)Math.Clamp(
+        uploadBytes / SegmentShare / SegmentBytesLeast * SegmentBytesLeast, SegmentBytesLeast,
+        S3Options.DefaultSegmentBytes);
 
     private static string Secret(StoreSection section, string value, string file)
     {

@@ -10,7 +10,10 @@ namespace Registry.Storage.Blobs.S3;
 public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposable
 {
     /// <summary>Bytes of an object of index: small, so that an index under way costs little memory.</summary>
-    internal const int IndexSegmentBytes = SegmentPool.ChunkBytes;
+    internal const int IndexSegmentBytes = 1 << 20;
+
+    // Digests and bitmaps of the data are less than a thousandth of it.
+    private const int DataPerIndex = 1024;
 
     private const int RecordsKept = 4096;
 
@@ -18,7 +21,7 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
     private readonly S3Options _options;
     private readonly S3Bucket _bucket;
     private readonly RemoteBytes _bytes;
-    private readonly SegmentPool _pool = new();
+    private readonly SegmentPool _pool;
     private readonly ILogger _logger;
 
     /// <summary>Opens a store; sends nothing yet.</summary>
@@ -32,6 +35,7 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
         ArgumentOutOfRangeException.ThrowIfLessThan(options.SegmentsHeld, 1);
         Id = id;
         _options = options;
+        _pool = new SegmentPool(options.SegmentBytes, options.Memory);
         _logger = logger;
         var calls = new StoreCalls(id, options.Patience, time, logger);
         _bucket = new S3Bucket(options, calls);
@@ -40,6 +44,14 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
 
     /// <inheritdoc/>
     public string Id { get; }
+
+    /// <inheritdoc/>
+    public long WriterBytes(long? expectedLength)
+    {
+        var length = expectedLength ?? long.MaxValue;
+        return Math.Min(_options.SegmentBytes, length) + Math.Min(IndexSegmentBytes, length / DataPerIndex)
+            + (2 * SegmentPool.ChunkBytes);
+    }
 
     /// <summary>Checks that the bucket is there, or makes it where the options say so.</summary>
     /// <exception cref="StoreUnavailableException">It cannot be used; says whether that may pass.</exception>

@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using Registry.Storage.Blobs.Remote;
+using Registry.Storage.Memory;
 
 namespace Registry.Storage.Blobs.S3;
 
@@ -44,6 +45,10 @@ public sealed record S3Options
     /// <remarks>Of 16 to 64 MiB, with what an upload may hold in mind: three of them, so that two are always on their
     /// way, are 72 MiB. Larger ones were no faster.</remarks>
     public int SegmentBytes { get; init; } = DefaultSegmentBytes;
+
+    /// <summary>Where segments beyond the one that each upload needs are taken from; null for no limit but their
+    /// number.</summary>
+    public MemoryBudget? Memory { get; init; }
 
     /// <summary>Most segments of data that one upload holds in memory: one is filled, the others are sent.</summary>
     public int SegmentsHeld { get; init; } = 3;

@@ -1,21 +1,28 @@
 using System.Collections.Concurrent;
+using Registry.Storage.Memory;
 
 namespace Registry.Storage.Blobs.S3;
 
-/// <summary>Memory of the uploads to one store, in chunks of 1 MiB that are used again.</summary>
-/// <remarks>Each upload may always hold one segment; whatever it holds beyond, to send while it fills, comes out of a
-/// number that all share. So every upload moves on, and the most memory is known: (uploads + 16) segments. While
-/// uploads run nothing is let go, or the collector would have twice as much to hold; after the last, a little is
-/// kept.</remarks>
-internal sealed class SegmentPool
+/// <summary>Memory of the uploads to one store, in chunks of 256 KiB that are used again.</summary>
+/// <remarks>Each upload may always hold one segment, which its caller has taken from the memory budget; whatever it holds
+/// beyond, to send while it fills, comes out of a number that all share and out of the budget. So every upload moves on,
+/// and the memory of all is at most (uploads + 16) segments. While uploads run no chunk is released, or the collector would
+/// have twice as much to hold; after the last, a few are kept.</remarks>
+/// <param name="segmentBytes">Bytes of a segment.</param>
+/// <param name="budget">Where shared segments are taken from; null for no further limit.</param>
+internal sealed class SegmentPool(int segmentBytes, MemoryBudget? budget)
 {
     /// <summary>Bytes of a chunk.</summary>
-    public const int ChunkBytes = 1 << 20;
+    public const int ChunkBytes = 256 << 10;
 
     private const int SharedMax = 16;
-    private const int ChunksKeptAtRest = 32;
+    private const int ChunksKeptMax = 128;
+    private const int KeptShare = 16; // of the budget
 
     private readonly ConcurrentBag<byte[]> _free = [];
+    private readonly long _kept = Math.Min(
+        ChunksKeptMax, (budget?.Bytes ?? long.MaxValue) / KeptShare / ChunkBytes);
+
     private int _shared = SharedMax;
     private int _uploads;
 
@@ -30,7 +37,7 @@ internal sealed class SegmentPool
             return;
         }
 
-        while (_free.Count > ChunksKeptAtRest && _free.TryTake(out _))
+        while (_free.Count > _kept && _free.TryTake(out _))
         {
             // One less. An upload that begins meanwhile makes new ones.
         }
@@ -43,10 +50,10 @@ internal sealed class SegmentPool
     public void Return(byte[] chunk) => _free.Add(chunk);
 
     /// <summary>Takes one of the segments that all uploads share.</summary>
-    /// <returns>False when others have them all.</returns>
+    /// <returns>False when others have them all, or memory is short.</returns>
     public bool TryTakeShared()
     {
-        if (Interlocked.Decrement(ref _shared) >= 0)
+        if (Interlocked.Decrement(ref _shared) >= 0 && budget?.TryTake(segmentBytes) is not false)
         {
             return true;
         }
@@ -56,5 +63,9 @@ internal sealed class SegmentPool
     }
 
     /// <summary>Gives a shared segment back.</summary>
-    public void ReturnShared() => Interlocked.Increment(ref _shared);
+    public void ReturnShared()
+    {
+        Interlocked.Increment(ref _shared);
+        budget?.Return(segmentBytes);
+    }
 }

@@ -40,6 +40,34 @@ public abstract class ImageQueriesContract(TestDatabases databases, DatabaseKind
         check.Check(Config.QuickThrowOnFailure.WithMaxTest(150).WithQuietOnSuccess(true));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(60)]
+    [InlineData(100_000)]
+    public async Task A_page_that_is_completed_in_batches_is_the_same_in_the_same_order(int charsMax)
+    {
+        await SeedAsync();
+        await using var db = await Database.OpenAsync();
+        var request = new ImageListRequest { Limit = 1000, AllVisibilities = true };
+        var whole = await ImageQueries.ListAsync(db, request, Viewer.System, Cancellation);
+        var page = await ImageQueries.PageAsync(db, request, Viewer.System, Cancellation);
+        var listed = new List<Image>();
+        await foreach (var (images, chars) in ImageQueries.CompleteAsync(
+            Database.Get<IDbContextFactory<RegistryDb>>(), page, charsMax, Cancellation))
+        {
+            Assert.True(images.Count == 1 || chars <= charsMax, $"{images.Count} images with {chars} characters");
+            listed.AddRange(images);
+        }
+
+        Assert.Empty(page);
+        Assert.Equal(whole.Select(Described), listed.Select(Described));
+
+        static string Described(Image image) => string.Join(
+            ' ', image.Id, string.Join(',', image.Tags.Select(t => t.Value).Order(StringComparer.Ordinal)),
+            string.Join(',', image.Properties.Select(p => p.Name + p.Value).Order(StringComparer.Ordinal)),
+            string.Join(',', image.Locations.Select(l => l.StoreId)));
+    }
+
     [Fact]
     public async Task A_page_brings_tags_properties_and_locations()
     {
