@@ -8,7 +8,7 @@ FaultCheck[] checks =
 [
     new KillUploads(), new KillStarts(), new StartFaults(), new PowerCut(), new FsyncOrder(), new DiskFull(), new FullDatabase(), new ClientCut(), new StoreDown(),
     new CutDownload(), new CutProvision(), new ProvisionCrowd(), new Rot(), new Orphans(), new DatabaseRestart(),
-    new DatabasePartition(), new LostCommit(), new OneWinner(), new JobRace(), new QuotaRace(), new GracefulStop(),
+    new DatabasePartition(), new LostCommit(), new OneWinner(), new JobRace(), new ClockSteps(), new QuotaRace(), new GracefulStop(),
     new SchemaGuard(), new NotThere(), new LocationLeak(), new Deactivated(), new SlowClients(), new JsonBombs(),
 ];
 const int failed = 1, cannotRun = 2, misused = 64;

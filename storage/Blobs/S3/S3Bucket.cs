@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
 using Minio;
 using Minio.DataModel.Args;
 using Registry.Storage.Blobs.Remote;
@@ -21,14 +22,17 @@ internal sealed class S3Bucket : IDisposable
 
     private readonly S3Options _options;
     private readonly StoreTransport _transport;
+    private S3Clock? _clock;
     private readonly StoreCalls _calls;
     private readonly IMinioClient _client;
 
-    public S3Bucket(S3Options options, StoreCalls calls)
+    public S3Bucket(S3Options options, StoreCalls calls, TimeProvider time, ILogger logger)
     {
         _options = options;
         _calls = calls;
-        _transport = new StoreTransport(options.Authorities);
+        _transport = new StoreTransport(
+            options.Authorities,
+            sockets => _clock = new S3Clock(sockets, new S3Signature(options.SecretKey), time, logger));
         _client = new MinioClient()
             .WithEndpoint(options.Endpoint.Authority)
             .WithSSL(options.Endpoint.Scheme == Uri.UriSchemeHttps)
@@ -66,7 +70,8 @@ internal sealed class S3Bucket : IDisposable
     /// <summary>Where an object can be read for some seconds.</summary>
     public async ValueTask<Uri> SignGetAsync(string name, int seconds) =>
         new(await _client.PresignedGetObjectAsync(
-            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(seconds))
+            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(seconds)
+                .WithRequestDate(_clock!.Now.UtcDateTime))
             .ConfigureAwait(false));
 
     /// <summary>Writes an object.</summary>
