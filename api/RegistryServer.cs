@@ -207,6 +207,7 @@ public static class RegistryServer
         services.AddHostedService<Startup>();
         services.AddHostedService<JobRunner>();
         services.AddHostedService<CacheFiller>();
+        services.AddHostedService<ClockWatch>();
     }
 
     private static DatabaseOptions DatabaseOf(RegistryOptions options, DataDirectory? directory) => new()

@@ -22,9 +22,8 @@ internal sealed class AnswerCache<T>(int entriesMax, TimeSpan usableFor, TimePro
     public async ValueTask<T> FindAsync(
         string key, Func<T, TimeSpan> freshFor, Func<Task<T>> ask, CancellationToken cancellationToken)
     {
-        var now = clock.GetUtcNow();
         var known = _entries.GetValueOrDefault(key);
-        if (known is not null && now - known.AskedAt < freshFor(known.Answer))
+        if (known is not null && clock.GetElapsedTime(known.AskedAt) < freshFor(known.Answer))
         {
             return known.Answer;
         }
@@ -35,7 +34,7 @@ internal sealed class AnswerCache<T>(int entriesMax, TimeSpan usableFor, TimePro
             return await asking.Value.WaitAsync(cancellationToken);
         }
         catch (RegistryException e) when (
-            e.Code == ErrorCode.IdentityUnavailable && known is not null && now - known.AskedAt < usableFor)
+            e.Code == ErrorCode.IdentityUnavailable && known is not null && clock.GetElapsedTime(known.AskedAt) < usableFor)
         {
             return known.Answer;
         }
@@ -51,7 +50,7 @@ internal sealed class AnswerCache<T>(int entriesMax, TimeSpan usableFor, TimePro
                 Trim();
             }
 
-            _entries[key] = new Entry(answer, clock.GetUtcNow());
+            _entries[key] = new Entry(answer, clock.GetTimestamp());
             return answer;
         }
         finally
@@ -68,5 +67,5 @@ internal sealed class AnswerCache<T>(int entriesMax, TimeSpan usableFor, TimePro
         }
     }
 
-    private sealed record Entry(T Answer, DateTimeOffset AskedAt);
+    private sealed record Entry(T Answer, long AskedAt);
 }

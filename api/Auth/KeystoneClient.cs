@@ -13,6 +13,9 @@ internal sealed class KeystoneClient : IDisposable
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan RenewBefore = TimeSpan.FromMinutes(2);
 
+    /// <summary>How long a new token counts at least, also where this machine's clock says that it has ended.</summary>
+    private static readonly TimeSpan LifeLeast = TimeSpan.FromMinutes(1);
+
     private readonly HttpClient _http;
     private readonly KeystoneSection _options;
     private readonly TimeProvider _clock;
@@ -209,10 +212,17 @@ internal sealed class KeystoneClient : IDisposable
         }
 
         var token = KeystoneToken.Read(await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken));
-        return new ServiceToken(response.Headers.GetValues("X-Subject-Token").Single(), token.ExpiresAt);
+        var life = token.ExpiresAt - RenewBefore - _clock.GetUtcNow();
+        return new ServiceToken(
+            response.Headers.GetValues("X-Subject-Token").Single(), _clock.GetTimestamp(),
+            life > LifeLeast ? life : LifeLeast);
     }
 
-    private sealed record ServiceToken(string Id, DateTimeOffset ExpiresAt);
+    // Counted by the monotonic clock: a token that Keystone ends sooner is answered with 401 and replaced.
+    private sealed record ServiceToken(string Id, long Since, TimeSpan Life)
+    {
+        public bool IsGood(TimeProvider clock) => clock.GetElapsedTime(Since) < Life;
+    }
 
     /// <summary>The service user's token for one scope, renewed in time; one asks, the others wait.</summary>
     private sealed class OwnToken(Func<CancellationToken, Task<ServiceToken>> signIn) : IDisposable
@@ -222,7 +232,7 @@ internal sealed class KeystoneClient : IDisposable
 
         public async Task<ServiceToken> FindAsync(TimeProvider clock, CancellationToken cancellationToken)
         {
-            if (_token is { } ready && ready.ExpiresAt - RenewBefore > clock.GetUtcNow())
+            if (_token is { } ready && ready.IsGood(clock))
             {
                 return ready;
             }
@@ -230,7 +240,7 @@ internal sealed class KeystoneClient : IDisposable
             await _signingIn.WaitAsync(cancellationToken);
             try
             {
-                return _token is { } other && other.ExpiresAt - RenewBefore > clock.GetUtcNow()
+                return _token is { } other && other.IsGood(clock)
                     ? other
                     : _token = await signIn(cancellationToken);
             }

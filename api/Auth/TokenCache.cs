@@ -6,9 +6,10 @@ namespace Registry.Api.Auth;
 
 /// <summary>What Keystone said of tokens, for a while.</summary>
 /// <remarks>A token is asked about anew after a minute, so a revoked one works for a minute at most. While Keystone does
-/// not answer, what it said up to five minutes ago still counts, and a token's own end always does. Tokens are kept as
+/// not answer, what it said up to five minutes ago still counts, and a token's own end always does: by Keystone's clock where it is
+/// asked, by the monotonic clock from then on. Tokens are kept as
 /// SHA-256 digests. Bounded: beyond <see cref="EntriesMax"/> the oldest go.</remarks>
-internal sealed class TokenCache(KeystoneClient keystone, TimeProvider clock)
+internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider clock, ILogger<TokenCache> logger)
 {
     /// <summary>Most tokens remembered.</summary>
     public const int EntriesMax = 20_000;
@@ -18,7 +19,7 @@ internal sealed class TokenCache(KeystoneClient keystone, TimeProvider clock)
     private static readonly TimeSpan RefusedFor = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan UsableFor = TimeSpan.FromMinutes(5);
 
-    private readonly AnswerCache<KeystoneToken?> _answers = new(EntriesMax, UsableFor, clock);
+    private readonly AnswerCache<Answer?> _answers = new(EntriesMax, UsableFor, clock);
 
     /// <summary>Finds out whose a token is.</summary>
     /// <returns>Null for a token that is not valid.</returns>
@@ -33,8 +34,36 @@ internal sealed class TokenCache(KeystoneClient keystone, TimeProvider clock)
         var found = await _answers.FindAsync(
             Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(token))),
             answer => answer is null ? RefusedFor : FreshFor,
-            () => keystone.ValidateAsync(token, CancellationToken.None),
+            () => AskAsync(token),
             cancellationToken);
-        return found is not null && found.ExpiresAt > clock.GetUtcNow() ? found : null;
+        return found is not null && clock.GetElapsedTime(found.Since) < found.Life ? found.Token : null;
+    }
+
+    // Keystone judges the end of a token by its own clock, and its word of a moment ago counts: a clock of this machine
+    // that is ahead does not lock out every caller. From then on the monotonic clock counts.
+    private async Task<Answer?> AskAsync(string token)
+    {
+        if (await keystone.ValidateAsync(token, CancellationToken.None) is not { } found)
+        {
+            return null;
+        }
+
+        var life = found.ExpiresAt - clock.GetUtcNow();
+        if (life <= TimeSpan.Zero)
+        {
+            Log.Clock(logger, (long)-life.TotalSeconds);
+            life = FreshFor;
+        }
+
+        return new Answer(found, clock.GetTimestamp(), life);
+    }
+
+    private sealed record Answer(KeystoneToken Token, long Since, TimeSpan Life);
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning,
+            "Keystone accepts a token that ended {Seconds} s ago by the clock of this machine: check the clock")]
+        public static partial void Clock(ILogger logger, long seconds);
     }
 }

@@ -25,7 +25,7 @@ internal sealed partial class CacheFiller(
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(30);
 
     private readonly CacheSection _options = options.Value.Cache;
-    private readonly Dictionary<string, DateTimeOffset> _failedAt = [];
+    private readonly Dictionary<string, long> _failedAt = [];
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -35,16 +35,16 @@ internal sealed partial class CacheFiller(
             return;
         }
 
-        var sweptAt = DateTimeOffset.MinValue;
+        long? sweptAt = null;
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
                 await WorkAsync(queue, stoppingToken);
-                if (clock.GetUtcNow() - sweptAt >= _options.SweepInterval)
+                if (sweptAt is not { } last || clock.GetElapsedTime(last) >= _options.SweepInterval)
                 {
                     await commands.SweepAsync(stoppingToken);
-                    sweptAt = clock.GetUtcNow();
+                    sweptAt = clock.GetTimestamp();
                 }
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
@@ -66,7 +66,7 @@ internal sealed partial class CacheFiller(
         {
             var now = clock.GetUtcNow();
             if (now - since < _options.QueueDelay
-                || (_failedAt.TryGetValue(id, out var failedAt) && now - failedAt < RetryAfter))
+                || (_failedAt.TryGetValue(id, out var failedAt) && clock.GetElapsedTime(failedAt) < RetryAfter))
             {
                 continue;
             }
@@ -79,7 +79,7 @@ internal sealed partial class CacheFiller(
             }
             catch (Exception e) when (e is IOException or RegistryException)
             {
-                _failedAt[id] = clock.GetUtcNow(); // it waits on
+                _failedAt[id] = clock.GetTimestamp(); // it waits on
                 Log.NotFetched(logger, id, e);
             }
         }

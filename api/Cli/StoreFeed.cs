@@ -19,7 +19,7 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
 
     private readonly SemaphoreSlim _turn = new(1);
     private readonly ReadShares _shares = new(new ProcessMemory(new MemorySection(), TimeProvider.System));
-    private readonly Dictionary<string, (Uri Address, DateTimeOffset Until)> _addresses = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (Uri Address, long AskedAt, TimeSpan Life)> _addresses = new(StringComparer.Ordinal);
     private readonly Connection _registry;
     private readonly string _imageId;
     private readonly ImageSource _source;
@@ -92,7 +92,8 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
         await _turn.WaitAsync();
         try
         {
-            if (!_addresses.TryGetValue(segment, out var known) || known.Until < TimeProvider.System.GetUtcNow())
+            if (!_addresses.TryGetValue(segment, out var known) 
+                || TimeProvider.System.GetElapsedTime(known.AskedAt) > known.Life)
             {
                 await AskAsync(segment);
                 known = _addresses[segment];
@@ -120,17 +121,17 @@ internal sealed class StoreFeed : IDiskFeed, IAsyncDisposable
             request.Segments.Add(BlobLayout.SegmentName(part, n));
         }
 
-        var asked = TimeProvider.System.GetUtcNow();
+        var asked = TimeProvider.System.GetTimestamp();
         var answer = await _registry.Provisioning.GetSourceAsync(request, _registry.Headers);
         if (answer.Generation != _source.Generation)
         {
             throw new CommandException("the image was moved to another store meanwhile; try again.");
         }
 
-        var until = asked + TimeSpan.FromSeconds(answer.Seconds) - SpareLife;
+        var life = TimeSpan.FromSeconds(answer.Seconds) - SpareLife;
         for (var i = 0; i < request.Segments.Count; i++)
         {
-            _addresses[request.Segments[i]] = (new Uri(answer.Addresses[i]), until);
+            _addresses[request.Segments[i]] = (new Uri(answer.Addresses[i]), asked, life);
         }
     }
 }

@@ -18,7 +18,7 @@ internal sealed class ReapJob(
     // A store that takes long to list is listed a twentieth of the time at most; expired uploads are given up all the same.
     private const int RestAfterLongRound = 20;
     private static readonly TimeSpan LongRound = TimeSpan.FromSeconds(5);
-    private readonly ConcurrentDictionary<string, DateTimeOffset> _rests = [];
+    private readonly ConcurrentDictionary<string, (long Since, TimeSpan Pause)> _rests = [];
 
     /// <inheritdoc/>
     public string Kind => "reap";
@@ -43,7 +43,7 @@ internal sealed class ReapJob(
             return null; // it has become read-only since
         }
 
-        if (clock.GetUtcNow() < _rests.GetValueOrDefault(id))
+        if (_rests.TryGetValue(id, out var last) && clock.GetElapsedTime(last.Since) < last.Pause)
         {
             return null;
         }
@@ -51,7 +51,7 @@ internal sealed class ReapJob(
         var started = clock.GetTimestamp();
         var removed = await reaper.ReapAsync(stores.Get(id), options.Value.Uploads.ReapGrace, cancellationToken);
         var elapsed = clock.GetElapsedTime(started);
-        _rests[id] = clock.GetUtcNow() + (elapsed > LongRound ? elapsed * RestAfterLongRound : TimeSpan.Zero);
+        _rests[id] = (clock.GetTimestamp(), elapsed > LongRound ? elapsed * RestAfterLongRound : TimeSpan.Zero);
         metrics.Reaped(removed.Count);
         return null;
     }

@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Options;
+using Registry.Storage;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Nbd;
@@ -29,8 +30,8 @@ internal sealed class NbdTickets(TimeProvider clock, IOptions<RegistryOptions> o
     /// <exception cref="RegistryException">Busy: there are too many, or too many of the caller's project.</exception>
     public (string Name, DateTimeOffset ExpiresAt) Issue(NbdPermit permit)
     {
-        var now = clock.GetUtcNow();
-        var expiresAt = now + options.Value.Nbd.TicketLife;
+        var now = SteadyClock.Of(clock).Now;
+        var life = options.Value.Nbd.TicketLife;
         var name = Prefix + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(SecretBytes));
         lock (_tickets)
         {
@@ -41,11 +42,11 @@ internal sealed class NbdTickets(TimeProvider clock, IOptions<RegistryOptions> o
                     ErrorCode.Busy, "Too many tickets are out; they run out by themselves.", "too_many_tickets");
             }
 
-            _tickets.Add(name, (permit, expiresAt));
+            _tickets.Add(name, (permit, now + life));
             _oldestFirst.Enqueue(name);
         }
 
-        return (name, expiresAt);
+        return (name, clock.GetUtcNow() + life); // what the caller reads is the wall clock's
     }
 
     /// <summary>What a ticket is for.</summary>
@@ -54,7 +55,7 @@ internal sealed class NbdTickets(TimeProvider clock, IOptions<RegistryOptions> o
     {
         lock (_tickets)
         {
-            return _tickets.TryGetValue(name, out var ticket) && clock.GetUtcNow() < ticket.ExpiresAt
+            return _tickets.TryGetValue(name, out var ticket) && SteadyClock.Of(clock).Now < ticket.ExpiresAt
                 ? ticket.Permit
                 : throw new RegistryException(ErrorCode.NotFound, "This ticket is not known here, or has run out.");
         }

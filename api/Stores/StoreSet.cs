@@ -32,7 +32,7 @@ public sealed partial class StoreSet : IDisposable
     private static readonly TimeSpan Shunned = TimeSpan.FromSeconds(15);
 
     private readonly Dictionary<string, ConfiguredStore> _stores = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, DateTimeOffset> _failedAt = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, long> _failedAt = new(StringComparer.Ordinal);
     private readonly LocalCache _cache;
     private readonly TimeProvider _time;
     private readonly RegistryMetrics _metrics;
@@ -148,12 +148,11 @@ public sealed partial class StoreSet : IDisposable
     /// after them, and what was found damaged last.</summary>
     public IReadOnlyList<ImageLocation> InOrder(IEnumerable<ImageLocation> locations)
     {
-        var now = _time.GetUtcNow();
         return
         [
             .. locations
                 .OrderBy(l => l.DamagedAt is not null)
-                .ThenBy(l => _failedAt.TryGetValue(l.StoreId, out var at) && now - at < Shunned)
+                .ThenBy(l => _failedAt.TryGetValue(l.StoreId, out var at) && _time.GetElapsedTime(at) < Shunned)
                 .ThenByDescending(l => Find(l.StoreId)?.Settings.Weight ?? int.MinValue)
                 .ThenBy(l => l.CreatedAt),
         ];
@@ -201,7 +200,7 @@ public sealed partial class StoreSet : IDisposable
                 await MarkAsync(corrupt);
                 return;
             case StoreUnavailableException:
-                _failedAt[location.StoreId] = _time.GetUtcNow();
+                _failedAt[location.StoreId] = _time.GetTimestamp();
                 break;
         }
 

@@ -23,7 +23,7 @@ public sealed partial class BlobReaper(
         IBlobStore store, TimeSpan grace, CancellationToken cancellationToken)
     {
         var removed = new List<BlobEntry>();
-        var youngest = time.GetUtcNow() - grace;
+        var youngest = SteadyClock.Of(time).Earliest - grace;
         var batch = new List<BlobEntry>(BatchBlobs);
         await foreach (var entry in store.ListAsync(cancellationToken).ConfigureAwait(false))
         {

@@ -53,7 +53,7 @@ public sealed class BlobScrub(IDbContextFactory<RegistryDb> databases, LocationH
     {
         var wanted = await BlobReferences.FindAsync(databases, store.Id, batch, cancellationToken)
             .ConfigureAwait(false);
-        var youngest = time.GetUtcNow() - options.Grace;
+        var youngest = SteadyClock.Of(time).Earliest - options.Grace;
         foreach (var entry in batch.Where(entry => !wanted.Contains(entry.Key)))
         {
             var isRemoved = options.RemovesOrphans && entry.ModifiedAt <= youngest;

@@ -173,6 +173,13 @@ public sealed class JobQueue(
             databases,
             async (db, _) =>
             {
+                // Put back by a process whose clock was ahead: what it said to wait for is long past.
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                var due = Timestamps.Stored(now);
+                await db.Jobs.Where(j => j.Status == JobStatus.Pending && j.UpdatedAt > due)
+                    .ExecuteUpdateAsync(
+                        set => set.SetProperty(j => j.RunAfter, due).SetProperty(j => j.UpdatedAt, due), cancellationToken)
+                    .ConfigureAwait(false);
                 DateTimeOffset? past = DateTimeOffset.UnixEpoch;
                 return await db.Jobs.Where(j => j.Status == JobStatus.Running)
                     .ExecuteUpdateAsync(set => set.SetProperty(j => j.LeaseUntil, past), cancellationToken)

@@ -81,14 +81,14 @@ internal static class DatabaseDialect
         _ => false,
     };
 
-    /// <summary>The clock that leases are judged by: the server's, which the replicas share; the process's on
-    /// SQLite.</summary>
+    /// <summary>The clock that leases are judged by: the server's, which the replicas share; on SQLite the process's, as it
+    /// would be had its wall clock never been stepped.</summary>
     public static async Task<DateTimeOffset> NowAsync(
         RegistryDb db, TimeProvider time, CancellationToken cancellationToken)
     {
         if (db.Database.IsSqlite())
         {
-            return time.GetUtcNow();
+            return SteadyClock.Of(time).Now;
         }
 
         var now = await db.Database.SqlQuery<DateTime>($"""select clock_timestamp() as "Value" """)

@@ -60,7 +60,7 @@ public sealed class EventOutbox(IDbContextFactory<RegistryDb> databases, TimePro
         await using var disposal = db.ConfigureAwait(false);
         var now = Timestamps.Stored(await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
         return await db.Events.AsNoTracking()
-            .Where(e => e.DueAt <= now && !db.Events.Any(o => o.Subject == e.Subject && o.Number < e.Number))
+            .Where(e => (e.Failures == 0 || e.DueAt <= now) && !db.Events.Any(o => o.Subject == e.Subject && o.Number < e.Number))
             .OrderBy(e => e.Number).Take(limit)
             .ToListAsync(cancellationToken).ConfigureAwait(false);
     }

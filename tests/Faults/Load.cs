@@ -100,7 +100,7 @@ internal sealed class Load : IDisposable
         var id = await http.CreateAsync($"load-{Guid.NewGuid()}");
         _ledger.Send(id, promise);
         using var body = random.Next(4) == 0
-            ? new SlowContent(content, random.Next(20, 200))
+            ? new SlowBytes(content, TimeSpan.FromMilliseconds(random.Next(20, 200)))
             : (HttpContent)new ReadOnlyMemoryContent(content);
         var status = await http.UploadAsync(id, body);
         if (status == 204)
@@ -164,30 +164,6 @@ internal sealed class Load : IDisposable
         else if (status >= 400)
         {
             _lies.Add($"{what} was answered with {status}");
-        }
-    }
-
-    // In 16 parts with pauses, so that a fault finds uploads half done.
-    private sealed class SlowContent(ReadOnlyMemory<byte> content, int milliseconds) : HttpContent
-    {
-        private const int Parts = 16;
-
-        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
-        {
-            for (var part = 0; part < Parts; part++)
-            {
-                var from = (int)((long)content.Length * part / Parts);
-                var to = (int)((long)content.Length * (part + 1) / Parts);
-                await stream.WriteAsync(content[from..to]);
-                await stream.FlushAsync();
-                await Task.Delay(milliseconds / Parts);
-            }
-        }
-
-        protected override bool TryComputeLength(out long length)
-        {
-            length = content.Length;
-            return true;
         }
     }
 }

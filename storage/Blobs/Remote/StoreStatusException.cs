@@ -6,8 +6,13 @@ namespace Registry.Storage.Blobs.Remote;
 /// <param name="status">HTTP status.</param>
 /// <param name="code">The store's own word for it, letters and digits only; empty when it said none.</param>
 internal sealed class StoreStatusException(HttpStatusCode status, string code)
-    : IOException(code.Length > 0 ? $"answered {(int)status} {code}" : $"answered {(int)status}")
+    : IOException(
+        code == ClockCode ? $"answered {(int)status} {code}: the clocks of this machine and of the store differ"
+        : code.Length > 0 ? $"answered {(int)status} {code}" : $"answered {(int)status}")
 {
+    /// <summary>The code of an answer to a request that is signed at another time than the store's.</summary>
+    internal const string ClockCode = "RequestTimeTooSkewed";
+
     /// <summary>HTTP status.</summary>
     public HttpStatusCode Status { get; } = status;
 
@@ -25,7 +30,7 @@ internal sealed class StoreStatusException(HttpStatusCode status, string code)
     public bool MayPass =>
         Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests || ((int)Status >= 500 && !IsFull
             && Status is not (HttpStatusCode.NotImplemented or HttpStatusCode.HttpVersionNotSupported))
-        || IsDamagedBody;
+        || IsDamagedBody || Code == ClockCode;
 
     /// <summary>Whether the store got other bytes than the checksum of the request says.</summary>
     public bool IsDamagedBody =>

@@ -18,7 +18,9 @@ internal sealed partial class StoreTransport : IDisposable
     private readonly SocketsHttpHandler _sockets;
 
     /// <param name="authorities">Certificates to trust instead of the system's; null for the system's.</param>
-    public StoreTransport(X509Certificate2Collection? authorities)
+    /// <param name="wrap">Makes what every request passes on its way out; null for nothing.</param>
+    public StoreTransport(
+        X509Certificate2Collection? authorities, Func<HttpMessageHandler, HttpMessageHandler>? wrap = null)
     {
         _sockets = new SocketsHttpHandler
         {
@@ -41,8 +43,9 @@ internal sealed partial class StoreTransport : IDisposable
             _sockets.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
         }
 
-        Bytes = new HttpClient(new Judge(_sockets, bufferAnswers: false)) { Timeout = Timeout.InfiniteTimeSpan };
-        Control = new HttpClient(new Judge(_sockets, bufferAnswers: true));
+        var sent = wrap?.Invoke(_sockets) ?? _sockets;
+        Bytes = new HttpClient(new Judge(sent, bufferAnswers: false)) { Timeout = Timeout.InfiniteTimeSpan };
+        Control = new HttpClient(new Judge(sent, bufferAnswers: true));
     }
 
     /// <summary>Sends and receives bytes; answers are streams.</summary>

@@ -38,7 +38,7 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
         _pool = new SegmentPool(options.SegmentBytes, options.Memory);
         _logger = logger;
         var calls = new StoreCalls(id, options.Patience, time, logger);
-        _bucket = new S3Bucket(options, calls);
+        _bucket = new S3Bucket(options, calls, time, logger);
         _bytes = new RemoteBytes(_bucket.Http, calls);
     }
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
 using Minio;
 using Minio.DataModel;
 using Minio.DataModel.Args;
@@ -22,6 +23,7 @@ internal sealed class S3Bucket : IDisposable
 
     private readonly S3Options _options;
     private readonly StoreTransport _transport;
+    private S3Clock? _clock;
     private readonly StoreCalls _calls;
     private readonly IMinioClient _client;
     private readonly S3ReadBack _readBack;
@@ -29,11 +31,13 @@ internal sealed class S3Bucket : IDisposable
     // Of a store that is trusted: its ETags were not MD5s of the bytes though the bytes were right, so it encrypts.
     private volatile bool _hasForeignTags;
 
-    public S3Bucket(S3Options options, StoreCalls calls)
+    public S3Bucket(S3Options options, StoreCalls calls, TimeProvider time, ILogger logger)
     {
         _options = options;
         _calls = calls;
-        _transport = new StoreTransport(options.Authorities);
+        _transport = new StoreTransport(
+            options.Authorities,
+            sockets => _clock = new S3Clock(sockets, new S3Signature(options.SecretKey), time, logger));
         _readBack = new S3ReadBack(_transport.Bytes);
         _client = new MinioClient()
             .WithEndpoint(options.Endpoint.Authority)
@@ -72,7 +76,8 @@ internal sealed class S3Bucket : IDisposable
     /// <summary>Where an object can be read for some seconds.</summary>
     public async ValueTask<Uri> SignGetAsync(string name, int seconds) =>
         new(await _client.PresignedGetObjectAsync(
-            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(seconds))
+            new PresignedGetObjectArgs().WithBucket(_options.Bucket).WithObject(name).WithExpiry(seconds)
+                .WithRequestDate(_clock!.Now.UtcDateTime))
             .ConfigureAwait(false));
 
     /// <summary>Writes an object, and makes sure that the store has the bytes that were sent.</summary>

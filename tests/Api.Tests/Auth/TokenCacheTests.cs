@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 using Registry.Api.Auth;
@@ -16,7 +17,7 @@ public sealed class TokenCacheTests : IAsyncLifetime
     public TokenCacheTests()
     {
         _client = Client("secret");
-        _cache = new TokenCache(_client, _time);
+        _cache = new TokenCache(_client, _time, NullLogger<TokenCache>.Instance);
     }
 
     public ValueTask InitializeAsync() => ValueTask.CompletedTask;
@@ -99,7 +100,7 @@ public sealed class TokenCacheTests : IAsyncLifetime
         using var client = Client("wrong");
         _keystone.Add("t", "u", "p", _time.GetUtcNow().AddHours(1));
         var refusal = await Assert.ThrowsAsync<RegistryException>(
-            () => new TokenCache(client, _time).FindAsync("t", RegistryApp.Stop).AsTask());
+            () => new TokenCache(client, _time, NullLogger<TokenCache>.Instance).FindAsync("t", RegistryApp.Stop).AsTask());
         Assert.Equal(ErrorCode.IdentityUnavailable, refusal.Code);
     }
 
