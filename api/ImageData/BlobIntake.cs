@@ -32,6 +32,9 @@ internal sealed record IntakeJudge(
 /// calls has promised the blob, and keeps the promise alive.</summary>
 internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> options)
 {
+    /// <summary>Reason of a refusal: bits flipped between client and registry. The same may be sent again.</summary>
+    public const string DamagedOnTheWay = "damaged_on_the_way";
+
     /// <summary>Takes a body to its end and commits the blob.</summary>
     /// <param name="store">The store.</param>
     /// <param name="key">The blob, which must not exist yet.</param>
@@ -78,6 +81,7 @@ internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> optio
         var summary = await pass.RunAsync(
             body, options.Value.Limits.ImageSizeCapBytes, () => RequireAccepted(judge.Early(inspector)),
             cancellationToken);
+        RequireStated(body, summary);
         check?.Invoke(summary);
         RequireAccepted(judge.Whole(summary.Inspection));
         var diskBytes = await StoredDisk.IndexAsync(writer, index, summary.Inspection.Format, cancellationToken);
@@ -94,6 +98,18 @@ internal sealed class BlobIntake(ChunkPool pool, IOptions<RegistryOptions> optio
         if (body.Length > cap)
         {
             throw new RegistryException(ErrorCode.TooLarge, $"The image is larger than the maximum of {cap} bytes.");
+        }
+    }
+
+    // A bit that flips between client and registry is detected before the image is active.
+    private static void RequireStated(IUploadBody body, UploadSummary summary)
+    {
+        if (body.Sha512 is { } stated && stated != summary.Sha512)
+        {
+            throw new RegistryException(
+                ErrorCode.BadRequest,
+                $"The SHA-512 of what arrived is {summary.Sha512}, not {stated}: it was damaged on its way here; send it again.",
+                DamagedOnTheWay);
         }
     }
 
