@@ -7,7 +7,7 @@ using Registry.Support;
 FaultCheck[] checks =
 [
     new KillUploads(), new PowerCut(), new FsyncOrder(), new DiskFull(), new ClientCut(), new StoreDown(),
-    new CutDownload(), new CutProvision(), new ProvisionCrowd(), new Rot(), new Orphans(), new DatabaseRestart(),
+    new CutDownload(), new CutProvision(), new FlippedBits(), new ProvisionCrowd(), new Rot(), new Orphans(), new DatabaseRestart(),
     new DatabasePartition(), new LostCommit(), new OneWinner(), new JobRace(), new QuotaRace(), new GracefulStop(),
     new SchemaGuard(), new NotThere(), new LocationLeak(), new Deactivated(), new SlowClients(), new JsonBombs(),
 ];
