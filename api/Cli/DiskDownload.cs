@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Grpc.Core;
+using Registry.Api.Grpc;
 using Registry.Engine.Convert;
 using Registry.Engine.Qcow2;
 using Registry.Protos.V1;
@@ -41,6 +42,7 @@ internal sealed class DiskDownload(
         var (start, read) = (new DiskStart(), 0L);
         var (lastAdvance, lastOffset) = (Stopwatch.GetTimestamp(), target.Offset);
         using var progress = new ProgressBar("provision", 0);
+        var damaged = 0;
         for (var pause = PauseMin; ; pause = pause * 2 < PauseMax ? pause * 2 : PauseMax)
         {
             try
@@ -59,9 +61,12 @@ internal sealed class DiskDownload(
                 if (target.Offset > lastOffset)
                 {
                     (lastAdvance, lastOffset, pause) = (Stopwatch.GetTimestamp(), target.Offset, PauseMin);
+                    damaged = 0;
                 }
 
-                if (Stopwatch.GetElapsedTime(lastAdvance) + pause > patience)
+                damaged += e is DamagedMessageException ? 1 : 0;
+                if (damaged == DamagedMessageException.AttemptsMax
+                    || (damaged == 0 && Stopwatch.GetElapsedTime(lastAdvance) + pause > patience))
                 {
                     throw;
                 }
@@ -131,8 +136,16 @@ internal sealed class DiskDownload(
         var clusters = new ClusterSet(QcowLayout.ClusterCount(diskSize, options.ClusterSize));
         using var call = registry!.Provisioning.GetMap(
             new GetMapRequest { ImageId = imageId }, registry.Headers, cancellationToken: cancellationToken);
+        bool? hasChecksums = null;
         await foreach (var message in call.ResponseStream.ReadAllAsync(cancellationToken))
         {
+            hasChecksums ??= message.HasChecksum;
+            if (hasChecksums.Value != message.HasChecksum
+                || (message.HasChecksum && message.Checksum != WireChecksum.Of(message)))
+            {
+                throw new DamagedMessageException();
+            }
+
             foreach (var extent in message.Extents.Where(
                 e => e.Kind is MapExtent.Types.Kind.Data or MapExtent.Types.Kind.Compressed))
             {
@@ -160,6 +173,7 @@ internal sealed class DiskDownload(
             || (rpc.StatusCode is StatusCode.Internal or StatusCode.Unknown or StatusCode.Cancelled
                 && rpc.Status.DebugException is not null),
         StoreUnavailableException store => store.MayPass,
+        DamagedMessageException => true,
         _ => false,
     };
 }

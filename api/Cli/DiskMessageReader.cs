@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Google.Protobuf;
 using Grpc.Core;
 using Registry.Api.Grpc;
@@ -5,7 +6,8 @@ using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
 
-/// <summary>Takes the messages of a disk out of a stream in which each is behind its length. Content is not copied.</summary>
+/// <summary>Reads the messages of a disk from a stream in which each follows its length, and checks their checksums. Content
+/// is not copied.</summary>
 /// <remarks>The stream holds the caller's thread: a thread for each piece that arrives costs more than the piece.</remarks>
 internal sealed class DiskMessageReader(Stream stream)
 {
@@ -20,7 +22,14 @@ internal sealed class DiskMessageReader(Stream stream)
     private static readonly uint ContentTag =
         WireFormat.MakeTag(DiskData.DataFieldNumber, WireFormat.WireType.LengthDelimited);
 
+    private const int ChecksumBytes = 1 + sizeof(ulong);
+
+    private static readonly uint ChecksumTag =
+        WireFormat.MakeTag(DiskResponse.ChecksumFieldNumber, WireFormat.WireType.Fixed64);
+
     private readonly byte[] _buffer = new byte[BufferBytes];
+    private bool _hasChecksums;
+    private bool _hasChecksum;
     private int _start;
     private int _end;
     private int _head;
@@ -29,7 +38,9 @@ internal sealed class DiskMessageReader(Stream stream)
 
     /// <summary>Gets the next message.</summary>
     /// <returns>Its content is gone when the next is asked for; null where the stream ends.</returns>
-    /// <exception cref="RpcException">The registry said that it failed, or the connection broke.</exception>
+    /// <exception cref="RpcException">The registry reports a failure, or the connection broke.</exception>
+    /// <exception cref="DamagedMessageException">It was damaged on the way: its checksum is another, or it makes no sense.
+    /// </exception>
     public DiskResponse? Next()
     {
         if (_content == 0)
@@ -41,6 +52,7 @@ internal sealed class DiskMessageReader(Stream stream)
 
             if (Head() is { } whole)
             {
+                Require(whole.HasChecksum, () => whole.Checksum == WireChecksum.Of(whole));
                 return whole.Failure is { } failure
                     ? throw GrpcErrors.Failure((StatusCode)failure.Status, failure.Error)
                     : whole;
@@ -49,17 +61,18 @@ internal sealed class DiskMessageReader(Stream stream)
 
         // Whole messages, so that pieces begin and end where the registry cut them: mostly on whole pages.
         var length = Math.Min(_content, BufferBytes);
-        if (!Fill(length))
+        var checksum = _hasChecksum ? ChecksumBytes : 0;
+        if (!Fill(length + checksum))
         {
             throw Cut(null);
         }
 
-        var data = new DiskData
-        {
-            Offset = _offset,
-            Data = UnsafeByteOperations.UnsafeWrap(_buffer.AsMemory(_start, length)),
-        };
-        _start += length;
+        var content = _buffer.AsMemory(_start, length);
+        Require(_hasChecksum, () => _buffer[_start + length] == ChecksumTag
+            && BinaryPrimitives.ReadUInt64LittleEndian(_buffer.AsSpan(_start + length + 1))
+                == WireChecksum.Of(content.Span, _offset));
+        var data = new DiskData { Offset = _offset, Data = UnsafeByteOperations.UnsafeWrap(content) };
+        _start += length + checksum;
         _offset += length;
         _content -= length;
         return new DiskResponse { Data = data };
@@ -71,7 +84,7 @@ internal sealed class DiskMessageReader(Stream stream)
         var length = (int)Varint();
         if (length <= 0)
         {
-            throw Strange();
+            throw new DamagedMessageException();
         }
 
         if (Fill(1) && _buffer[_start] == DataTag)
@@ -88,12 +101,15 @@ internal sealed class DiskMessageReader(Stream stream)
             }
 
             _content = tag == ContentTag ? (int)Varint() : 0;
-            return _content > 0 && _head + _content == length ? null : throw Strange();
+            _hasChecksum = length - _head - _content == ChecksumBytes && _content <= BufferBytes - ChecksumBytes;
+            return _content > 0 && _head + _content + (_hasChecksum ? ChecksumBytes : 0) == length
+                ? null
+                : throw new DamagedMessageException();
         }
 
         if (length > OtherBytesMax)
         {
-            throw Strange();
+            throw new DamagedMessageException();
         }
 
         if (!Fill(length))
@@ -107,12 +123,23 @@ internal sealed class DiskMessageReader(Stream stream)
         }
         catch (InvalidProtocolBufferException)
         {
-            throw Strange();
+            throw new DamagedMessageException();
         }
         finally
         {
             _start += length;
         }
+    }
+
+    // Where one message has a checksum all have: one without is one whose checksum was damaged.
+    private void Require(bool hasChecksum, Func<bool> isRight)
+    {
+        if (hasChecksum ? !isRight() : _hasChecksums)
+        {
+            throw new DamagedMessageException();
+        }
+
+        _hasChecksums |= hasChecksum;
     }
 
     private ulong Varint()
@@ -134,7 +161,7 @@ internal sealed class DiskMessageReader(Stream stream)
             }
         }
 
-        throw Strange();
+        throw new DamagedMessageException();
     }
 
     /// <summary>Reads until there are so many bytes; false where the stream ends before.</summary>
@@ -174,6 +201,4 @@ internal sealed class DiskMessageReader(Stream stream)
 
     private static RpcException Cut(Exception? cause) =>
         new(new Status(StatusCode.Unavailable, "The registry ended the disk before it was complete.", cause));
-
-    private static RpcException Strange() => new(new Status(StatusCode.Internal, "What the registry sends is no disk."));
 }

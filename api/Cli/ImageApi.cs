@@ -4,6 +4,8 @@ using System.Net.Http.Headers;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
+using Registry.Api.Errors;
+using Registry.Api.ImageData;
 
 namespace Registry.Api.Cli;
 
@@ -76,13 +78,23 @@ internal sealed class ImageApi : IDisposable
     {
         if (Guid.TryParseExact(idOrName, "D", out _))
         {
-            return await FindAsync($"/v2/images/{idOrName}", cancellationToken) ?? throw Connection.NotOne(idOrName, 0);
+            var image = await FindAsync($"/v2/images/{idOrName}", cancellationToken) ?? throw Connection.NotOne(idOrName, 0);
+            return RequireAsked(image, "id", idOrName);
         }
 
         var found = await GetAsync($"/v2/images?limit=2&name={Uri.EscapeDataString(idOrName)}", cancellationToken);
         var images = found.GetProperty("images");
-        return images.GetArrayLength() == 1 ? images[0] : throw Connection.NotOne(idOrName, images.GetArrayLength());
+        return images.GetArrayLength() == 1
+            ? RequireAsked(images[0], "name", idOrName)
+            : throw Connection.NotOne(idOrName, images.GetArrayLength());
     }
+
+    // A bit that flips in a request can make it another image's.
+    private static JsonElement RequireAsked(JsonElement image, string member, string value) =>
+        image.TryGetProperty(member, out var found) && found.ValueKind == JsonValueKind.String
+            && value.Equals(found.GetString(), StringComparison.OrdinalIgnoreCase)
+            ? image
+            : throw new DamagedMessageException();
 
     /// <summary>Finds an image by id or by name, and asks again where a registry, or its database, is busy: a crowd of hosts
     /// keeps it so for a moment.</summary>
@@ -105,6 +117,10 @@ internal sealed class ImageApi : IDisposable
             catch (HttpRequestException e)
             {
                 throw new CommandException($"no registry answers at {Name}: {Connection.Why(e)}");
+            }
+            catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException)
+            {
+                throw new CommandException($"what answers at {Name} is no Image API.");
             }
         }
     }
@@ -159,7 +175,8 @@ internal sealed class ImageApi : IDisposable
             var text = await response.Content.ReadAsStringAsync(patience.Token);
             if (!response.IsSuccessStatusCode)
             {
-                throw new ImageApiException(response.StatusCode, $"{Name}: {Reason(response, text)}");
+                var code = response.Headers.TryGetValues(ErrorBody.ReasonHeader, out var codes) ? codes.First() : "";
+                throw new ImageApiException(response.StatusCode, $"{Name}: {Reason(response, text)}", code);
             }
 
             return text.Length > 0 && response.Content.Headers.ContentType?.MediaType == "application/json"
@@ -192,13 +209,16 @@ internal sealed class ImageApi : IDisposable
 
     /// <summary>Sends bytes.</summary>
     /// <inheritdoc cref="SendAsync(HttpMethod, string, HttpContent?, CancellationToken)"/>
+    /// <param name="sha512">SHA-512 of the bytes in hexadecimal, which a registry requires them to have; null when it is not
+    /// known.</param>
     public async Task SendBytesAsync(
-        string path, Stream bytes, long? length, CancellationToken cancellationToken)
+        string path, Stream bytes, long? length, string? sha512, CancellationToken cancellationToken)
     {
         using var content = new StreamContent(bytes, 1 << 20);
         content.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
         content.Headers.ContentLength = length;
-        await SendAsync(HttpMethod.Put, path, content, cancellationToken);
+        (string, string)? digest = sha512 is null ? null : (ReprDigest.Header, ReprDigest.Format(sha512));
+        await SendAsync(HttpMethod.Put, path, content, cancellationToken, digest);
     }
 
     /// <summary>Asks for an image's bytes, or some of them.</summary>
@@ -240,8 +260,11 @@ internal sealed class ImageApi : IDisposable
 }
 
 /// <summary>A server of the Image API refuses; the message says which, and why.</summary>
-internal sealed class ImageApiException(HttpStatusCode status, string message) : Exception(message)
+internal sealed class ImageApiException(HttpStatusCode status, string message, string code = "") : Exception(message)
 {
+    /// <summary>The registry's word for the reason; empty where it sent none.</summary>
+    public string Code { get; } = code;
+
     /// <summary>Its status.</summary>
     public HttpStatusCode Status { get; } = status;
 }

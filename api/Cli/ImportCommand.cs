@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Registry.Protos.V1;
 
@@ -124,10 +125,13 @@ internal static class ImportCommand
     private static async Task StageAsync(
         ImageApi api, string imageId, FileInfo file, CancellationToken cancellationToken)
     {
+        // Read twice: the registry must know the digest before it takes the last byte.
         await using var bytes = file.OpenRead();
+        var sha512 = Convert.ToHexStringLower(await SHA512.HashDataAsync(bytes, cancellationToken));
+        bytes.Position = 0;
         using var bar = new ProgressBar("stage", bytes.Length);
         await using var counted = new CountedStream(bytes, bar.Add);
-        await api.SendBytesAsync($"v2/images/{imageId}/stage", counted, bytes.Length, cancellationToken);
+        await api.SendBytesAsync($"v2/images/{imageId}/stage", counted, bytes.Length, sha512, cancellationToken);
     }
 
     // The last one that was asked for.

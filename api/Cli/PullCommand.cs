@@ -1,6 +1,8 @@
 using System.CommandLine;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Grpc.Core;
+using Registry.Api.Grpc;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -43,36 +45,77 @@ internal static class PullCommand
     {
         using var progress = new ProgressBar("pull", image.Size);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA512);
-        using var call = registry.Images.Download(
-            new DownloadRequest { Id = image.Id }, registry.Headers, cancellationToken: cancellationToken);
-        var zeroes = new byte[ZeroBlockBytes];
         long offset = 0;
-        await foreach (var message in call.ResponseStream.ReadAllAsync(cancellationToken))
+        for (var (damaged, isWhole) = (0, false); !isWhole;)
         {
-            var length = message.PartCase == DownloadResponse.PartOneofCase.Zeros ? message.Zeros : message.Data.Length;
-            if (message.PartCase == DownloadResponse.PartOneofCase.Zeros)
+            var from = offset;
+            try
             {
-                for (var rest = length; rest > 0; rest -= Math.Min(rest, zeroes.Length))
+                await foreach (var message in ReadAsync(registry, image.Id, offset, cancellationToken))
                 {
-                    hash.AppendData(zeroes, 0, (int)Math.Min(rest, zeroes.Length));
+                    var length = await TakeAsync(message, offset, target, hash, cancellationToken);
+                    offset += length;
+                    progress.Add(length);
                 }
 
-                if (!target.IsZero)
-                {
-                    await target.Bytes.ZeroAsync(offset, length, cancellationToken);
-                }
+                isWhole = true;
             }
-            else
+            catch (DamagedMessageException) when (offset > from || ++damaged < DamagedMessageException.AttemptsMax)
             {
-                hash.AppendData(message.Data.Span);
-                await target.Bytes.WriteAsync(offset, message.Data.Memory, cancellationToken);
+                damaged = offset > from ? 0 : damaged;
             }
-
-            offset += length;
-            progress.Add(length);
         }
 
         await target.Bytes.SetLengthAsync(offset, cancellationToken);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    // Where one message has a checksum all have: one without is one whose checksum was damaged.
+    private static async IAsyncEnumerable<DownloadResponse> ReadAsync(
+        Connection registry, string id, long offset, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        using var call = registry.Images.Download(
+            new DownloadRequest { Id = id, Offset = offset }, registry.Headers, cancellationToken: cancellationToken);
+        bool? hasChecksums = null;
+        await foreach (var message in call.ResponseStream.ReadAllAsync(cancellationToken))
+        {
+            hasChecksums ??= message.HasChecksum;
+            if (hasChecksums.Value != message.HasChecksum
+                || (message.HasChecksum && message.Checksum != WireChecksum.Of(message, offset)))
+            {
+                throw new DamagedMessageException();
+            }
+
+            yield return message;
+            offset += LengthOf(message);
+        }
+    }
+
+    private static long LengthOf(DownloadResponse message) =>
+        message.PartCase == DownloadResponse.PartOneofCase.Zeros ? message.Zeros : message.Data.Length;
+
+    private static async Task<long> TakeAsync(
+        DownloadResponse message, long offset, TargetFile target, IncrementalHash hash, CancellationToken cancellationToken)
+    {
+        var length = LengthOf(message);
+        if (message.PartCase != DownloadResponse.PartOneofCase.Zeros)
+        {
+            hash.AppendData(message.Data.Span);
+            await target.Bytes.WriteAsync(offset, message.Data.Memory, cancellationToken);
+            return length;
+        }
+
+        var zeroes = new byte[Math.Min(length, ZeroBlockBytes)];
+        for (var rest = length; rest > 0; rest -= Math.Min(rest, zeroes.Length))
+        {
+            hash.AppendData(zeroes, 0, (int)Math.Min(rest, zeroes.Length));
+        }
+
+        if (!target.IsZero)
+        {
+            await target.Bytes.ZeroAsync(offset, length, cancellationToken);
+        }
+
+        return length;
     }
 }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Google.Protobuf;
 using Grpc.Core;
 using Registry.Api.Grpc;
 using Registry.Engine.Bytes;
@@ -64,7 +63,8 @@ internal static class PushCommand
 
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
             var image = await FindOrCreateAsync(registry, draft, cancellationToken);
-            image = await UploadAsync(registry, image.Id, source, cancellationToken);
+            RequireAsked(image, draft);
+            image = await new ImagePush(registry, image.Id, source).RunAsync(cancellationToken);
             Print(image, parsed.GetValue(quiet), output.IsJson(parsed));
             return 0;
         });
@@ -90,65 +90,20 @@ internal static class PushCommand
         return await registry.Images.CreateAsync(draft, registry.Headers, cancellationToken: cancellationToken);
     }
 
-    private static async Task<Image> UploadAsync(
-        Connection registry, string id, FileBytes source, CancellationToken cancellationToken)
+    // A bit that flips on the way registers something else.
+    private static void RequireAsked(Image image, CreateImageRequest draft)
     {
-        using var progress = new ProgressBar("push", source.Length);
-        using var call = registry.Images.Upload(registry.Headers, cancellationToken: cancellationToken);
-        try
-        {
-            await call.RequestStream.WriteAsync(
-                new UploadRequest { Start = new UploadStart { Id = id, Size = source.Length } }, cancellationToken);
-            await SendAsync(call.RequestStream, source, progress, cancellationToken);
-            await call.RequestStream.CompleteAsync();
-        }
-        catch (Exception e) when (e is RpcException or InvalidOperationException)
-        {
-            // The server has answered already; why is in the response, awaited below.
-        }
-
-        try
-        {
-            return await call.ResponseAsync;
-        }
-        catch (RpcException e)
+        var isAsked = draft.Id.Length > 0
+            ? image.Id.Equals(draft.Id, StringComparison.OrdinalIgnoreCase)
+            : image.Name == draft.Name && image.DiskFormat == draft.DiskFormat
+                && image.ContainerFormat == draft.ContainerFormat && image.Visibility == draft.Visibility
+                && draft.Tags.All(image.Tags.Contains)
+                && draft.Properties.All(p => image.Properties.TryGetValue(p.Key, out var value) && value == p.Value);
+        if (!isAsked)
         {
             throw new CommandException(
-                $"{RegistryCommand.Sentence(e)} Image {id} has no data: push again with --id {id}, " +
-                "or remove it with 'registry rm'.");
-        }
-    }
-
-    private static async Task SendAsync(
-        IClientStreamWriter<UploadRequest> requests,
-        FileBytes source,
-        ProgressBar progress,
-        CancellationToken cancellationToken)
-    {
-        var buffer = new byte[DataMessages.BytesMax];
-        for (long offset = 0; offset < source.Length;)
-        {
-            var run = await source.RunAsync(offset, cancellationToken);
-            if (run.IsHole)
-            {
-                await requests.WriteAsync(new UploadRequest { Zeros = run.Length }, cancellationToken);
-                progress.Add(run.Length);
-                offset += run.Length;
-                continue;
-            }
-
-            var count = await source.ReadAsync(
-                offset, buffer.AsMemory(0, (int)Math.Min(buffer.Length, run.Length)), cancellationToken);
-            if (count == 0)
-            {
-                throw new CommandException("the file became shorter while it was read.");
-            }
-
-            await requests.WriteAsync(
-                new UploadRequest { Data = UnsafeByteOperations.UnsafeWrap(buffer.AsMemory(0, count)) },
-                cancellationToken);
-            progress.Add(count);
-            offset += count;
+                $"image {image.Id} was registered otherwise than asked: the request or its answer was damaged on the way; "
+                + "remove it with 'registry rm' and push again. (damaged_on_the_way)");
         }
     }
 

@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using Grpc.Core;
 using Registry.Api.Errors;
 using Registry.Api.Grpc;
+using Registry.Api.Provisioning;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -35,23 +36,40 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
 
     /// <inheritdoc/>
     /// <exception cref="RpcException">The registry refuses, or is away.</exception>
+    /// <exception cref="DamagedMessageException">Something was damaged on the way, there or back.</exception>
     public async IAsyncEnumerable<DiskResponse> ReadAsync(
         ReadDiskRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var path = string.Create(
             CultureInfo.InvariantCulture,
-            $"/registry/v1/images/{request.ImageId}/extents?size={request.Size}&start={request.Start}&length={request.Length}");
-        await using var body = Open(path, cancellationToken);
+            $"/registry/v1/images/{request.ImageId}/extents?size={request.Size}&start={request.Start}&length={request.Length}&checksums=true");
+        var (body, hasChecksums) = Open(path, cancellationToken);
+        await using var disposal = body;
         await using var closing = cancellationToken.Register(body.Close);
         var messages = new DiskMessageReader(body);
         while (Next(messages, cancellationToken) is { } message)
         {
+            if (message.Start is { } start)
+            {
+                RequireAsked(request, start, hasChecksums || message.HasChecksum);
+            }
+
             yield return message;
         }
     }
 
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
+
+    // What the registry answers is what it was asked, as it arrived there.
+    private static void RequireAsked(ReadDiskRequest request, DiskStart start, bool hasChecksums)
+    {
+        var asked = new ReadDiskRequest(request) { Checksums = true };
+        if (start.Request is null ? hasChecksums : !start.Request.Equals(asked))
+        {
+            throw new DamagedMessageException();
+        }
+    }
 
     // Closing the connection ends the read, with a failure or as if all had come; it did not break then.
     private static DiskResponse? Next(DiskMessageReader messages, CancellationToken cancellationToken)
@@ -72,14 +90,15 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
         }
     }
 
-    private Stream Open(string path, CancellationToken cancellationToken)
+    private (Stream Body, bool HasChecksums) Open(string path, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, path);
         try
         {
             var response = _http.Send(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
             return response.IsSuccessStatusCode
-                ? response.Content.ReadAsStream(cancellationToken)
+                ? (response.Content.ReadAsStream(cancellationToken),
+                    response.Headers.Contains(ExtentEndpoints.ChecksumsHeader))
                 : throw Refusal(response, cancellationToken);
         }
         catch (HttpRequestException e)

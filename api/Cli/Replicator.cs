@@ -1,5 +1,6 @@
 using System.Net;
 using System.Runtime.CompilerServices;
+using Registry.Api.ImageData;
 using Registry.Api.Import;
 using Registry.Api.Locations;
 using Registry.Api.Outbound;
@@ -183,7 +184,8 @@ internal sealed class Replicator(
                     new OutboundSection(), TimeProvider.System, progress, cancellationToken);
                 using var body = CheckedBody.OfImage(download, source.Checksum, source.Algorithm, source.Hash);
                 await using var bytes = new BodyStream(body);
-                await to.SendBytesAsync($"v2/images/{source.Id}/file", bytes, source.Size, cancellationToken);
+                var sha512 = source.Algorithm == "sha512" ? source.Hash : null;
+                await to.SendBytesAsync($"v2/images/{source.Id}/file", bytes, source.Size, sha512, cancellationToken);
                 return;
             }
             catch (HttpRequestException e) when (e.InnerException is RegistryException refusal)
@@ -198,7 +200,8 @@ internal sealed class Replicator(
     }
 
     private static bool MayPass(Exception exception) => exception is HttpRequestException
-        or ImageApiException { Status: HttpStatusCode.ServiceUnavailable or HttpStatusCode.BadGateway };
+        or ImageApiException { Status: HttpStatusCode.ServiceUnavailable or HttpStatusCode.BadGateway }
+        or ImageApiException { Code: BlobIntake.DamagedOnTheWay };
 
     private async Task PatchAsync(
         ReplicaImage source, IEnumerable<string> differences, CancellationToken cancellationToken) =>

@@ -26,7 +26,8 @@ internal static class DiskMessages
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var plan = await DiskSteps.PlanAsync(disk, request.Start, request.Length, cancellationToken);
-        yield return new DiskResponse
+        DiskResponse Sealed(DiskResponse message) => request.Checksums ? WireChecksum.Seal(message) : message;
+        yield return Sealed(new DiskResponse
         {
             Start = new DiskStart
             {
@@ -35,8 +36,9 @@ internal static class DiskMessages
                 Allocated = plan.Totals.AllocatedBytes,
                 Stored = plan.Totals.StoredBytes,
                 AllocatedInRange = plan.AllocatedInRange,
+                Request = request.Checksums ? request : null,
             },
-        };
+        });
         var (from, sent) = (request.Start, 0L);
         foreach (var end in plan.Ends)
         {
@@ -50,7 +52,7 @@ internal static class DiskMessages
                     {
                         var part = piece.Data.Slice(at, Math.Min(bytesMax, piece.Data.Length - at));
                         var data = new DiskData { Offset = piece.Offset + at, Data = UnsafeByteOperations.UnsafeWrap(part) };
-                        yield return new DiskResponse { Data = data };
+                        yield return Sealed(new DiskResponse { Data = data });
                     }
 
                     sent += piece.Length;
@@ -58,10 +60,11 @@ internal static class DiskMessages
             }
 
             from = end;
-            yield return new DiskResponse { Checkpoint = new DiskCheckpoint { Offset = end } };
+            yield return Sealed(new DiskResponse { Checkpoint = new DiskCheckpoint { Offset = end } });
         }
 
-        yield return new DiskResponse { End = new DiskEnd { StoreBytesRead = bytesRead(), BytesSent = sent } };
+        yield return Sealed(
+            new DiskResponse { End = new DiskEnd { StoreBytesRead = bytesRead(), BytesSent = sent } });
     }
 
     /// <summary>What there is to say of a disk.</summary>

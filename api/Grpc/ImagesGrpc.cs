@@ -84,8 +84,10 @@ internal sealed class ImagesGrpc(
             throw new RegistryException(ErrorCode.BadRequest, "An upload stream begins with a start message.");
         }
 
-        var start = requestStream.Current.Start;
-        var body = new GrpcUploadBody(requestStream, start.HasSize ? start.Size : null);
+        var first = requestStream.Current;
+        GrpcUploadBody.RequireWhole(first, 0, isRequired: false);
+        var start = first.Start;
+        var body = new GrpcUploadBody(requestStream, start.HasSize ? start.Size : null, first.HasChecksum);
         await uploads.UploadAsync(CallerOf(context), start.Id, null, body, context.CancellationToken);
         return ImageMessages.From(await commands.GetAsync(CallerOf(context), start.Id, context.CancellationToken));
     }
@@ -127,12 +129,22 @@ internal sealed class ImagesGrpc(
             var length = Math.Min(run.Length, end - offset);
             if (run.IsZero)
             {
-                await responses.WriteAsync(new DownloadResponse { Zeros = length }, cancellationToken);
+                await responses.WriteAsync(
+                    WireChecksum.Seal(new DownloadResponse { Zeros = length }, offset), cancellationToken);
             }
             else
             {
+                var at = offset;
                 await downloads.CopyAsync(
-                    blob, offset, length, (bytes, token) => SendAsync(responses, bytes, token), cancellationToken);
+                    blob,
+                    offset,
+                    length,
+                    async (bytes, token) =>
+                    {
+                        await SendAsync(responses, at, bytes, token);
+                        at += bytes.Length;
+                    },
+                    cancellationToken);
             }
 
             send?.Add(length);
@@ -142,14 +154,15 @@ internal sealed class ImagesGrpc(
 
     private static async ValueTask SendAsync(
         IServerStreamWriter<DownloadResponse> responses,
+        long offset,
         ReadOnlyMemory<byte> bytes,
         CancellationToken cancellationToken)
     {
         for (var sent = 0; sent < bytes.Length; sent += DataMessages.BytesMax)
         {
             var part = bytes.Slice(sent, Math.Min(DataMessages.BytesMax, bytes.Length - sent));
-            await responses.WriteAsync(
-                new DownloadResponse { Data = UnsafeByteOperations.UnsafeWrap(part) }, cancellationToken);
+            var message = new DownloadResponse { Data = UnsafeByteOperations.UnsafeWrap(part) };
+            await responses.WriteAsync(WireChecksum.Seal(message, offset + sent), cancellationToken);
         }
     }
 

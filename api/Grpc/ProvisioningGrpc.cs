@@ -35,14 +35,14 @@ internal sealed class ProvisioningGrpc(
             });
             if (message.Extents.Count == ExtentsPerMessage)
             {
-                await responseStream.WriteAsync(message, cancellation);
+                await responseStream.WriteAsync(WireChecksum.Seal(message), cancellation);
                 message = new MapResponse();
             }
         }
 
         if (message.Info is not null || message.Extents.Count > 0)
         {
-            await responseStream.WriteAsync(message, cancellation);
+            await responseStream.WriteAsync(WireChecksum.Seal(message), cancellation);
         }
     }
 

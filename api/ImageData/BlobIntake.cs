@@ -34,6 +34,9 @@ internal sealed record IntakeJudge(
 /// calls has promised the blob, and keeps the promise alive.</summary>
 internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<RegistryOptions> options) : IDisposable
 {
+    /// <summary>Reason of a refusal: bits flipped between client and registry. The same may be sent again.</summary>
+    public const string DamagedOnTheWay = "damaged_on_the_way";
+
     // What a pass holds besides chunks: the heads that the inspector keeps, the index under way and two threads' stacks.
     private const int PassBytes = (256 + 170 + 128) << 10;
 
@@ -101,6 +104,7 @@ internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<
         var summary = await pass.RunAsync(
             body, options.Value.Limits.ImageSizeCapBytes, () => RequireAccepted(judge.Early(inspector)),
             cancellationToken);
+        RequireStated(body, summary);
         check?.Invoke(summary);
         RequireAccepted(judge.Whole(summary.Inspection));
         var diskBytes = await MapAsync(writer, index, summary, cancellationToken);
@@ -142,6 +146,18 @@ internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<
         if (body.Length > cap)
         {
             throw new RegistryException(ErrorCode.TooLarge, $"The image is larger than the maximum of {cap} bytes.");
+        }
+    }
+
+    // A bit that flips between client and registry is detected before the image is active.
+    private static void RequireStated(IUploadBody body, UploadSummary summary)
+    {
+        if (body.Sha512 is { } stated && stated != summary.Sha512)
+        {
+            throw new RegistryException(
+                ErrorCode.BadRequest,
+                $"The SHA-512 of what arrived is {summary.Sha512}, not {stated}: it was damaged on its way here; send it again.",
+                DamagedOnTheWay);
         }
     }
 

@@ -37,7 +37,7 @@ internal static class ImageDataEndpoints
         var options = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value;
         context.Features.Get<IHttpMinRequestBodyDataRateFeature>()!.MinDataRate =
             new MinDataRate(options.Uploads.MinimumBytesPerSecond, SlowStartGrace);
-        return new HttpUploadBody(context.Request.Body, StatedLength(context.Request));
+        return new HttpUploadBody(context.Request.Body, StatedLength(context.Request), ReprDigest.Read(context.Request));
     }
 
     private static async Task UploadAsync(HttpContext context, string id, ImageUploads uploads)
@@ -62,6 +62,7 @@ internal static class ImageDataEndpoints
         var range = ByteRange.Read(request.Range, request.ContentRange, blob.Length);
         range.WriteHeaders(context.Response);
         context.Response.Headers.ContentMD5 = image.Checksum;
+        ReprDigest.Write(context.Response, image);
         var body = context.Response.Body;
         await using var send = sends.Begin(
             Caller.Of(context), image, range.Length, context.Connection.RemoteIpAddress);

@@ -12,6 +12,9 @@ internal sealed class ReservingBody(IUploadBody body, UploadLedger ledger, Uploa
     public long? Length => body.Length;
 
     /// <inheritdoc/>
+    public string? Sha512 => body.Sha512;
+
+    /// <inheritdoc/>
     public async ValueTask<int> FillAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         var filled = await body.FillAsync(buffer, cancellationToken);

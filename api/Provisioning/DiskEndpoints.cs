@@ -46,6 +46,11 @@ internal static class DiskEndpoints
         var layout = await LayoutAsync(stored.Disk, view, size, cancellation);
         var range = Range(context, tag, layout?.Length ?? size);
         range.WriteHeaders(context.Response);
+        if (layout is null && stored.Disk.Format == DiskFormat.Raw && size == stored.Blob.Length)
+        {
+            ReprDigest.Write(context.Response, stored.Image); // the view is the stored image
+        }
+
         context.Response.Headers.ETag = tag.ToString();
         if (HttpMethods.IsHead(context.Request.Method))
         {

@@ -18,6 +18,9 @@ internal static partial class ExtentEndpoints
     /// <summary>The answer's type.</summary>
     public const string MediaType = "application/x-protobuf; type=registry.v1.DiskResponse; delimited=true";
 
+    /// <summary>Header of every answer: the registry sends checksums where they are asked for.</summary>
+    public const string ChecksumsHeader = "Registry-Checksums";
+
     private const int LengthBytesMax = 5;
 
     /// <summary>Messages are handed to the connection together, such a part of a read at a time: little where readers are
@@ -31,7 +34,7 @@ internal static partial class ExtentEndpoints
             .Describe(
                 "The disk's allocated content: messages as of gRPC's ReadDisk, each behind its length as a varint.",
                 "size: of the disk, e.g. 12G", "start: first guest byte wanted, such as a checkpoint's",
-                "length: guest bytes wanted");
+                "length: guest bytes wanted", "checksums: true for a checksum of every message");
 
     // What fails before the first message is an answer like any other; what fails later is the last message.
     private static async Task ReadAsync(
@@ -50,6 +53,7 @@ internal static partial class ExtentEndpoints
             stored.Disk, size, request, reading.Share, DataMessages.BytesMax, () => stored.Blob.BytesRead, cancellation);
         var response = context.Response;
         response.ContentType = MediaType;
+        response.Headers[ChecksumsHeader] = "xxh3";
         var (waiting, most) = (0, 0);
         try
         {
@@ -71,7 +75,8 @@ internal static partial class ExtentEndpoints
         }
         catch (Exception e) when (response.HasStarted && !cancellation.IsCancellationRequested)
         {
-            Write(response.BodyWriter, new DiskResponse { Failure = Failure(context, logger, e) });
+            var failure = new DiskResponse { Failure = Failure(context, logger, e) };
+            Write(response.BodyWriter, request.Checksums ? WireChecksum.Seal(failure) : failure);
         }
     }
 
@@ -95,6 +100,7 @@ internal static partial class ExtentEndpoints
         Size = DiskView.Bytes(query, "size") ?? 0,
         Start = DiskView.Bytes(query, "start") ?? 0,
         Length = DiskView.Bytes(query, "length") ?? 0,
+        Checksums = query["checksums"] == "true",
     };
 
     private static void Write(PipeWriter body, DiskResponse message)

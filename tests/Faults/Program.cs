@@ -36,6 +36,7 @@ FaultCheck[] checks =
     new DescriptorFlood(),
     new JsonBombs(),
     new ClockSteps(),
+    new FlippedBits(),
 ];
 const int failed = 1, cannotRun = 2, misused = 64;
 string on = "both", only = "";

@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Registry.Api.Cli;
+using Registry.Api.Grpc;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Tests.Cli;
@@ -68,12 +69,29 @@ public sealed class DiskMessageReaderTests
             var junk = new byte[200_000];
             new Random(seed).NextBytes(junk);
             var reader = new DiskMessageReader(new MemoryStream(junk));
-            Assert.Throws<RpcException>(() =>
+            Assert.ThrowsAny<Exception>(() =>
             {
                 while (reader.Next() is not null)
                 {
                 }
             });
+        }
+    }
+
+    [Fact]
+    public void A_flipped_bit_anywhere_in_a_stream_with_checksums_is_detected()
+    {
+        var (_, bytes) = Make(new Random(9), withChecksums: true, contentMax: 5_000);
+        var expected = Read(bytes);
+        Assert.NotNull(expected[^1].End);
+        var random = new Random(10);
+        foreach (var at in Enumerable.Range(0, 400).Concat(Enumerable.Range(0, 3_000).Select(_ => random.Next(bytes.Length))))
+        {
+            var flipped = bytes.ToArray();
+            flipped[at] ^= (byte)(1 << random.Next(8));
+            var got = Read(flipped);
+            Assert.True(got.Count < expected.Count, $"byte {at}");
+            Assert.Equal(expected.Take(got.Count), got);
         }
     }
 
@@ -90,13 +108,39 @@ public sealed class DiskMessageReaderTests
         Assert.Equal("It is damaged. (data_corrupt)", RegistryCommand.Sentence(told));
     }
 
-    private static (List<DiskResponse> Messages, byte[] Bytes) Make(Random random)
+    // What a reader gets before the end, or before it rejects the stream; content joined as it comes.
+    private static List<DiskResponse> Read(byte[] bytes)
+    {
+        var messages = new List<DiskResponse>();
+        var reader = new DiskMessageReader(new MemoryStream(bytes));
+        try
+        {
+            while (reader.Next() is { } message)
+            {
+                messages.Add(message.Clone());
+                messages[^1].ClearChecksum();
+                if (message.Data is { } data)
+                {
+                    messages[^1].Data.Data = ByteString.CopyFrom(data.Data.Span);
+                }
+            }
+        }
+        catch (Exception rejected) when (rejected is DamagedMessageException or RpcException)
+        {
+            return messages;
+        }
+
+        return messages;
+    }
+
+    private static (List<DiskResponse> Messages, byte[] Bytes) Make(
+        Random random, bool withChecksums = false, int contentMax = 2 << 20)
     {
         var messages = new List<DiskResponse> { new() { Start = new DiskStart { Size = 1L << 40, Allocated = 7 } } };
         var offset = 0L;
         for (var i = 0; i < 40; i++)
         {
-            var content = new byte[random.Next(10) == 0 ? random.Next(1, 2 << 20) : random.Next(1, 70_000)];
+            var content = new byte[random.Next(10) == 0 ? random.Next(1, contentMax) : random.Next(1, Math.Min(contentMax, 70_000))];
             random.NextBytes(content);
             messages.Add(new DiskResponse
             {
@@ -113,7 +157,7 @@ public sealed class DiskMessageReaderTests
         var stream = new MemoryStream();
         foreach (var message in messages)
         {
-            message.WriteDelimitedTo(stream);
+            (withChecksums ? WireChecksum.Seal(message) : message).WriteDelimitedTo(stream);
         }
 
         return (messages, stream.ToArray());

@@ -97,6 +97,68 @@ public sealed class GrpcTests(RegistryApp app) : IClassFixture<RegistryApp>
         Assert.Equal(("queued", "format_mismatch"), (image.Status, image.LastFailure.Code));
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task An_upload_that_was_damaged_on_the_way_is_refused_and_works_when_sent_again(int damaged)
+    {
+        var id = await app.CreateAsync();
+        var content = new byte[70_000];
+        new Random(3).NextBytes(content);
+        UploadRequest[] Messages() =>
+        [
+            WireChecksum.Seal(new UploadRequest { Start = new UploadStart { Id = id } }, 0),
+            WireChecksum.Seal(new UploadRequest { Data = ByteString.CopyFrom(content, 0, 60_000) }, 0),
+            WireChecksum.Seal(new UploadRequest { Data = ByteString.CopyFrom(content, 60_000, 10_000) }, 60_000),
+            WireChecksum.Seal(new UploadRequest { Zeros = 500 }, 70_000),
+        ];
+        var messages = Messages();
+        switch (damaged)
+        {
+            case 0:
+                messages[0].Start.Size = 70_501;
+                break;
+            case 1:
+                messages[2].ClearChecksum();
+                break;
+            case 2:
+                (messages[1], messages[2]) = (messages[2], messages[1]);
+                break;
+            default:
+                messages[3].Zeros = 501;
+                break;
+        }
+
+        var refused = await Assert.ThrowsAsync<RpcException>(() => UploadAsync(messages));
+        var detail = ErrorDetail.Parser.ParseFrom(refused.Trailers.GetValueBytes(GrpcErrors.Trailer));
+        Assert.Equal("damaged_on_the_way", detail.Reason);
+        Assert.Equal("queued", (await app.ShowAsync(id)).GetProperty("status").GetString());
+        var image = await UploadAsync(Messages());
+        Assert.Equal(Convert.ToHexStringLower(SHA512.HashData([.. content, .. new byte[500]])), image.HashValue);
+    }
+
+    private async Task<Image> UploadAsync(UploadRequest[] messages)
+    {
+        using var upload = Images.Upload(cancellationToken: RegistryApp.Stop);
+        try
+        {
+            foreach (var message in messages)
+            {
+                await SendAsync(upload, message);
+            }
+
+            await upload.RequestStream.CompleteAsync();
+        }
+        catch (Exception e) when (e is RpcException or InvalidOperationException)
+        {
+            // Refused already; the response says why.
+        }
+
+        return await upload.ResponseAsync;
+    }
+
     [Fact]
     public async Task A_disk_is_sent_as_what_is_allocated_and_reads_no_more_than_that()
     {
