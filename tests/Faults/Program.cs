@@ -9,7 +9,8 @@ FaultCheck[] checks =
     new KillUploads(), new PowerCut(), new FsyncOrder(), new DiskFull(), new ClientCut(), new StoreDown(),
     new CutDownload(), new CutProvision(), new ProvisionCrowd(), new Rot(), new Orphans(), new DatabaseRestart(),
     new DatabasePartition(), new LostCommit(), new OneWinner(), new JobRace(), new QuotaRace(), new GracefulStop(),
-    new SchemaGuard(), new NotThere(), new LocationLeak(), new Deactivated(), new SlowClients(), new MemorySqueeze(), new DescriptorFlood(), new JsonBombs(),
+    new SchemaGuard(), new NotThere(), new LocationLeak(), new Deactivated(), new SlowClients(), new MemorySqueeze(),
+    new DescriptorFlood(), new JsonBombs(), new PausedWorkers(),
 ];
 const int failed = 1, cannotRun = 2, misused = 64;
 string on = "both", only = "";
