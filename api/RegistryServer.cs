@@ -168,6 +168,8 @@ public static class RegistryServer
         services.AddSingleton<LocalCache>();
         services.AddSingleton<CacheCommands>();
         services.AddSingleton<StoreSet>();
+        services.AddSingleton<DiscardedBlobs>();
+        services.AddSingleton<WholeLocations>();
         services.AddSingleton<ChunkPool>();
         services.AddSingleton<ImageCommands>();
         services.AddSingleton<MemberCommands>();

@@ -34,6 +34,7 @@ public static class StorageServices
         services.AddSingleton<ImageEditor>();
         services.AddSingleton<MetadefEditor>();
         services.AddSingleton<UploadLedger>();
+        services.AddSingleton<BlobRemoval>();
         services.AddSingleton<BlobReaper>();
         services.AddSingleton<BlobScrub>();
         services.AddSingleton<CopyLedger>();

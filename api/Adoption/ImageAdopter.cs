@@ -27,6 +27,7 @@ internal sealed partial class ImageAdopter(
     ImageEditor editor,
     AdoptionLedger adoptions,
     UploadLedger ledger,
+    BlobRemoval removal,
     BlobIntake intake,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
@@ -188,7 +189,7 @@ internal sealed partial class ImageAdopter(
         try
         {
             await ledger.AbandonAsync(intent, "adoption_failed", "The adoption failed.", CancellationToken.None);
-            await store.DeleteAsync(intent.Key, CancellationToken.None);
+            await removal.RemoveAsync(store, intent.Key, CancellationToken.None);
         }
         catch (Exception e) when (e is IOException or RegistryException or UnauthorizedAccessException)
         {

@@ -29,7 +29,8 @@ internal sealed partial class CacheCommands(
         foreach (var entry in Require(caller, rule).Blocks.List())
         {
             var image = await FindAsync(entry.Key.ImageId, cancellationToken);
-            if (image is not null && image.Locations.Any(location => location.Key == entry.Key)
+            if (image is not null && found.TrueForAll(one => one.Image.Id != image.Id)
+                && image.Locations.Any(location => location.Key == entry.Key)
                 && await IsWholeAsync(image, entry, cancellationToken))
             {
                 found.Add(new CachedImage(image, entry));
@@ -178,9 +179,15 @@ internal sealed partial class CacheCommands(
 
     private async Task<bool> HasWholeAsync(BlockCache blocks, Image image, CancellationToken cancellationToken)
     {
-        var entry = blocks.List().FirstOrDefault(
-            entry => image.Locations.Any(location => location.Key == entry.Key));
-        return entry is not null && await IsWholeAsync(image, entry, cancellationToken);
+        foreach (var entry in blocks.List().Where(entry => image.Locations.Any(location => location.Key == entry.Key)))
+        {
+            if (await IsWholeAsync(image, entry, cancellationToken))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private bool IsHere(string imageId) =>

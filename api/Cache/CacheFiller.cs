@@ -109,8 +109,7 @@ internal sealed partial class CacheFiller(
             pool.Return(buffer);
         }
 
-        var entry = cache.Blocks!.List().FirstOrDefault(
-            one => image.Locations.Any(location => location.Key == one.Key));
+        var entry = cache.Blocks!.List().FirstOrDefault(one => one.Key == blob.Key);
         if (queue.Has(id) && (entry is null || !await commands.IsWholeAsync(image, entry, stoppingToken)))
         {
             Log.NotKept(logger, id);

@@ -26,6 +26,7 @@ internal sealed partial class ImageUploads(
     UploadLedger ledger,
     StorageQuota quota,
     StoreSet stores,
+    DiscardedBlobs discarded,
     PolicyEngine policy,
     BlobIntake intake,
     UploadSlots slots,
@@ -70,7 +71,7 @@ internal sealed partial class ImageUploads(
     /// <exception cref="RegistryException">Refused, as of an upload.</exception>
     /// <exception cref="IOException">The store failed, or the body.</exception>
     public async Task TakeAsync(
-        string imageId, string? storeId, string owner, IUploadBody body, CancellationToken cancellationToken)
+        string imageId, string? storeId, IntentOwner owner, IUploadBody body, CancellationToken cancellationToken)
     {
         intake.RequireLength(body);
         var store = stores.ForUpload(storeId);
@@ -90,7 +91,7 @@ internal sealed partial class ImageUploads(
         Viewer viewer,
         string imageId,
         IBlobStore store,
-        string owner,
+        IntentOwner owner,
         IUploadBody body,
         CancellationToken cancellationToken)
     {
@@ -177,7 +178,7 @@ internal sealed partial class ImageUploads(
             CancellationToken.None);
         if (outcome == CommitOutcome.Fenced)
         {
-            await store.DeleteAsync(intent.Key, CancellationToken.None);
+            await discarded.RemoveAsync(intent.StoreId, intent.Key);
             throw await FencedAsync(intent.ImageId);
         }
 

@@ -18,6 +18,8 @@ internal sealed partial class ImageCommands(
     IDbContextFactory<RegistryDb> databases,
     ImageEditor editor,
     StoreSet stores,
+    DiscardedBlobs discarded,
+    WholeLocations wholeness,
     PolicyEngine policy,
     PropertyProtections protections,
     ProcessMemory memory,
@@ -152,7 +154,7 @@ internal sealed partial class ImageCommands(
         stores.ForgetCached(id);
         foreach (var location in freed)
         {
-            await RemoveAsync(location);
+            await discarded.RemoveAsync(location.StoreId, location.Key);
         }
     }
 
@@ -175,22 +177,24 @@ internal sealed partial class ImageCommands(
 
     /// <summary>Removes an image's bytes from one of the stores that have them.</summary>
     /// <exception cref="RegistryException">NotFound: no such image, or the store has not got it. Conflict: no such store,
-    /// or the image is not active. Forbidden: to anybody but administrators, from a read-only store, and of the last
+    /// the image is not active, or no other copy is known to be whole. Forbidden: to anybody but administrators, from a read-only store, and of the last
     /// copy.</exception>
     public async Task DeleteFromStoreAsync(
         Caller caller, string id, string storeId, CancellationToken cancellationToken)
     {
         var store = stores.Find(storeId) ?? throw new RegistryException(
             ErrorCode.Conflict, $"Store '{ImageRules.Shown(storeId)}' is not configured.", "unknown_store");
-        await RequireAsync(caller, id, "delete_image_location", cancellationToken);
+        var image = await RequireAsync(caller, id, "delete_image_location", cancellationToken);
         if (!store.Settings.TakesUploads)
         {
             throw new RegistryException(ErrorCode.Forbidden, $"Store '{storeId}' is read-only.", "store_read_only");
         }
 
-        var location = await editor.RemoveLocationAsync(id, storeId, cancellationToken);
+        var isWhole = await wholeness.FindAsync(
+            image.Locations.Where(other => other.StoreId != storeId), cancellationToken);
+        var location = await editor.RemoveLocationAsync(id, storeId, isWhole, cancellationToken);
         Log.Removed(logger, id, storeId);
-        await RemoveAsync(location);
+        await discarded.RemoveAsync(location.StoreId, location.Key);
     }
 
     /// <summary>Withholds an image's bytes from everybody but administrators.</summary>
@@ -225,32 +229,15 @@ internal sealed partial class ImageCommands(
                 : throw new RegistryException(ErrorCode.NotFound, $"Image {id} has no tag '{ImageRules.Shown(tag)}'."),
             cancellationToken);
 
-    /// <summary>Removes a blob that no image has any more, where its store allows it; what cannot be removed is left to
-    /// the reaper.</summary>
-    internal async Task RemoveAsync(ImageLocation location)
-    {
-        if (stores.Find(location.StoreId) is { Settings.TakesUploads: false })
-        {
-            return; // what is read-only keeps what it has
-        }
-
-        try
-        {
-            await stores.Get(location.StoreId).DeleteAsync(location.Key, CancellationToken.None);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
-        {
-            Log.LeftToReaper(logger, location.ImageId, location.StoreId, e);
-        }
-    }
-
     // What follows asks the storage as the server itself: whoever gets this far may do it.
-    private async Task RequireAsync(Caller caller, string id, string rule, CancellationToken cancellationToken)
+    private async Task<Image> RequireAsync(
+        Caller caller, string id, string rule, CancellationToken cancellationToken)
     {
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         var image = await ImageQueries.FindAsync(db, id, caller.Viewer, tracking: false, cancellationToken)
             ?? throw NotFound(id);
         policy.Require(caller, rule, image);
+        return image;
     }
 
     private static bool Act(Image image, Action<Image> verb)
@@ -301,10 +288,6 @@ internal sealed partial class ImageCommands(
 
         [LoggerMessage(2, LogLevel.Information, "image {ImageId} deleted")]
         public static partial void Deleted(ILogger logger, string imageId);
-
-        [LoggerMessage(3, LogLevel.Warning,
-            "bytes of deleted image {ImageId} in store {StoreId} are left to the reaper")]
-        public static partial void LeftToReaper(ILogger logger, string imageId, string storeId, Exception exception);
 
         [LoggerMessage(5, LogLevel.Information, "image {ImageId}, made for an import that failed, stays: {Why}")]
         public static partial void NotDiscarded(ILogger logger, string imageId, string why);

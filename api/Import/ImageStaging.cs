@@ -10,10 +10,10 @@ namespace Registry.Api.Import;
 
 /// <summary>Where staged bytes go, and for whom.</summary>
 /// <param name="ImageId">The image.</param>
-/// <param name="IsJob">Whether the image's import stages them, and not a client.</param>
+/// <param name="Job">The attempt at the image's import that stages them; null for a client.</param>
 /// <param name="Store">The store.</param>
 /// <param name="Form">What has been done to them: see <see cref="StagedForm"/>.</param>
-internal sealed record StagingTarget(string ImageId, bool IsJob, IBlobStore Store, string Form);
+internal sealed record StagingTarget(string ImageId, JobLease? Job, IBlobStore Store, string Form);
 
 /// <summary>Takes bytes that are to be imported into a store: an upload in all but that the image does not become active.
 /// Nothing of it is on this machine, so any replica can go on from there.</summary>
@@ -22,11 +22,14 @@ internal sealed partial class ImageStaging(
     UploadLedger ledger,
     StorageQuota quota,
     BlobIntake intake,
-    StoreSet stores,
+    DiscardedBlobs discarded,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImageStaging> logger)
 {
+    /// <summary>Reason of the refusal of bytes whose image was deleted, or whose attempt was fenced off.</summary>
+    public const string OverReason = "staging_over";
+
     /// <summary>Takes bytes to their end.</summary>
     /// <param name="target">Where they go.</param>
     /// <param name="body">The bytes.</param>
@@ -42,8 +45,8 @@ internal sealed partial class ImageStaging(
         intake.RequireLength(body);
         using var memory = await intake.ReserveAsync(target.Store, body.Length, cancellationToken);
         var intent = await staging.BeginAsync(
-            target.ImageId, target.IsJob, target.Store.Id, ImageUploads.Owner, options.Value.Uploads.Lease, body.Length,
-            cancellationToken);
+            target.ImageId, isJob: target.Job is not null, target.Store.Id,
+            new IntentOwner(ImageUploads.Owner, target.Job), options.Value.Uploads.Lease, body.Length, cancellationToken);
         try
         {
             body = quota.IsLimited && body.Length is null ? new ReservingBody(body, ledger, intent) : body;
@@ -53,19 +56,6 @@ internal sealed partial class ImageStaging(
         {
             await AbandonAsync(intent, e);
             throw;
-        }
-    }
-
-    /// <summary>Removes a blob that nothing refers to any more; what cannot be removed is left to the reaper.</summary>
-    public async Task RemoveAsync(string storeId, BlobKey key)
-    {
-        try
-        {
-            await stores.Get(storeId).DeleteAsync(key, CancellationToken.None);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or RegistryException)
-        {
-            Log.LeftToReaper(logger, key.ImageId, storeId, e);
         }
     }
 
@@ -82,7 +72,7 @@ internal sealed partial class ImageStaging(
         TakenBlob taken;
         try
         {
-            TimeSpan? patience = target.IsJob ? options.Value.Outbound.Deadline : null;
+            TimeSpan? patience = target.Job is not null ? options.Value.Outbound.Deadline : null;
             taken = await intake.TakeAsync(target.Store, intent.Key, body, judge, patience, lease.Token);
         }
         catch (OperationCanceledException) when (lease.IsLost && !cancellationToken.IsCancellationRequested)
@@ -100,13 +90,13 @@ internal sealed partial class ImageStaging(
         var (outcome, replaced) = await staging.CommitAsync(intent, staged, CancellationToken.None);
         if (outcome == CommitOutcome.Fenced)
         {
-            await RemoveAsync(intent.StoreId, intent.Key);
+            await discarded.RemoveAsync(intent.StoreId, intent.Key);
             throw Over(target.ImageId);
         }
 
         if (replaced is not null)
         {
-            await RemoveAsync(replaced.StoreId, replaced.Key);
+            await discarded.RemoveAsync(replaced.StoreId, replaced.Key);
         }
 
         return staged;
@@ -126,15 +116,11 @@ internal sealed partial class ImageStaging(
     }
 
     private static RegistryException Over(string imageId) => new(
-        ErrorCode.Gone, $"Image {imageId} was deleted meanwhile, or somebody else has taken over.", "staging_over");
+        ErrorCode.Gone, $"Image {imageId} was deleted meanwhile, or somebody else has taken over.", OverReason);
 
     private static partial class Log
     {
         [LoggerMessage(1, LogLevel.Warning,
-            "staged bytes of image {ImageId} in store {StoreId} are left to the reaper")]
-        public static partial void LeftToReaper(ILogger logger, string imageId, string storeId, Exception exception);
-
-        [LoggerMessage(2, LogLevel.Warning,
             "staging of {ImageId}/{Generation}: giving up its claim failed; it expires by itself")]
         public static partial void NotAbandoned(ILogger logger, string imageId, long generation, Exception exception);
     }

@@ -53,7 +53,7 @@ internal sealed class ImportCommands(
         policy.Require(caller, "modify_image", image);
         using var slot = slots.Take(caller.ProjectId);
         await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: false, stores.Default, StagedForm.Received), body, IntakeJudge.Lenient,
+            new StagingTarget(image.Id, Job: null, stores.Default, StagedForm.Received), body, IntakeJudge.Lenient,
             cancellationToken);
     }
 

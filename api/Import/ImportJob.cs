@@ -28,7 +28,7 @@ internal sealed partial class ImportJob(
     ImageEditor editor,
     ImageCommands images,
     ImportSteps steps,
-    ImageStaging staging,
+    DiscardedBlobs discarded,
     ImageCopier copier,
     StoreSet stores,
     TimeProvider clock,
@@ -67,8 +67,38 @@ internal sealed partial class ImportJob(
         catch (RegistryException e) when (e.Code is ErrorCode.Fenced or ErrorCode.Gone or ErrorCode.NotFound)
         {
             await FindAsync(image.Id, CancellationToken.None); // the better reason, if it is so
+            if (e.Reason == ImageStaging.OverReason)
+            {
+                throw new RegistryException(ErrorCode.Fenced, e.Message, e.Reason, e); // by another attempt at this job
+            }
+
             throw;
         }
+    }
+
+    /// <inheritdoc/>
+    public async Task<DoneJob?> FindDoneAsync(Job job)
+    {
+        await using var db = await databases.CreateDbContextAsync();
+        var image = await ImageQueries.FindAsync(
+            db, job.ImageId!, Viewer.System, tracking: false, CancellationToken.None);
+        if (image is not { Status: ImageStatus.Active or ImageStatus.Deactivated })
+        {
+            return null;
+        }
+
+        var order = ImportOrder.Of(job);
+        if (order.Method == ImportMethods.Copy)
+        {
+            if (!order.Stores.All(store => image.Locations.Any(l => l.StoreId == store)))
+            {
+                return null;
+            }
+
+            await EndCopyAsync(image.Id, order.Stores);
+        }
+
+        return new DoneJob(Result(image.Id, []));
     }
 
     /// <inheritdoc/>
@@ -77,6 +107,7 @@ internal sealed partial class ImportJob(
         var order = ImportOrder.Of(job);
         if (order.Method == ImportMethods.Copy)
         {
+            await copier.GiveUpAsync(job);
             await EndCopyAsync(job.ImageId!, order.Stores);
             return;
         }
@@ -91,7 +122,7 @@ internal sealed partial class ImportJob(
     {
         if (staged is not null)
         {
-            await staging.RemoveAsync(staged.StoreId, staged.Key);
+            await discarded.RemoveAsync(staged.StoreId, staged.Key);
         }
 
         if (order.TaskInput is not null)
@@ -156,7 +187,7 @@ internal sealed partial class ImportJob(
             CancellationToken.None);
         if (leftover is not null)
         {
-            await staging.RemoveAsync(leftover.StoreId, leftover.Key);
+            await discarded.RemoveAsync(leftover.StoreId, leftover.Key);
         }
 
         return Result(image.Id, failed);
@@ -216,7 +247,8 @@ internal sealed partial class ImportJob(
         CancellationToken cancellationToken)
     {
         var intent = await ledger.BeginCopyAsync(
-            staged, target.Id, ImageUploads.Owner, options.Value.Uploads.Lease, cancellationToken);
+            staged, target.Id, new IntentOwner(ImageUploads.Owner, run.Job.Lease), options.Value.Uploads.Lease,
+            cancellationToken);
         lock (copies)
         {
             copies.Add(intent);
@@ -224,9 +256,8 @@ internal sealed partial class ImportJob(
 
         try
         {
-            await target.DeleteAsync(staged.Key, cancellationToken); // what an attempt that was killed left
             await BlobCopy.RunAsync(
-                stores.Get(staged.StoreId), staged.LocationIn(staged.StoreId, clock.GetUtcNow()), target,
+                stores.Get(staged.StoreId), staged.AsLocation(clock.GetUtcNow()), target, intent.Key,
                 bytes => run.Progress = new JobProgress($"copying to {target.Id}", bytes, staged.DataLength),
                 cancellationToken);
         }
@@ -238,6 +269,7 @@ internal sealed partial class ImportJob(
             }
 
             await uploads.AbandonAsync(intent, "copy_failed", "The copy failed.", CancellationToken.None);
+            await discarded.RemoveAsync(intent.StoreId, intent.Key);
             throw;
         }
     }

@@ -107,7 +107,7 @@ internal sealed class ImportSteps(
             source, options.Value.Outbound, clock,
             bytes => run.Progress = new JobProgress("downloading", bytes, total), cancellationToken);
         total = download.Length;
-        return await StageAsync(order, image, download, cancellationToken);
+        return await StageAsync(run, order, image, download, cancellationToken);
     }
 
     // Fetching and converting in one, where the disk can be read where it is.
@@ -134,14 +134,14 @@ internal sealed class ImportSteps(
         using var body = await remotes.OpenAsync(
             remote, seal.Open(run.Job.Secret, image.Id),
             bytes => run.Progress = new JobProgress("downloading", bytes, remote.Size), cancellationToken);
-        return await StageAsync(order, image, body, cancellationToken);
+        return await StageAsync(run, order, image, body, cancellationToken);
     }
 
     // What is unpacked is judged when it is.
     private Task<StagedBlob> StageAsync(
-        ImportOrder order, Image image, IUploadBody body, CancellationToken cancellationToken) =>
+        JobRun run, ImportOrder order, Image image, IUploadBody body, CancellationToken cancellationToken) =>
         staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), body,
+            new StagingTarget(image.Id, run.Job.Lease, stores.Get(order.Stores[0]), StagedForm.Received), body,
             Unpacks(image) ? IntakeJudge.Lenient : IntakeJudge.For(image.DiskFormat!, image.ContainerFormat),
             cancellationToken);
 
@@ -153,7 +153,7 @@ internal sealed class ImportSteps(
             location, bytes => run.Progress = new JobProgress("reading", bytes, total), cancellationToken);
         total = body.Length;
         return await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, stores.Get(order.Stores[0]), StagedForm.Received), body,
+            new StagingTarget(image.Id, run.Job.Lease, stores.Get(order.Stores[0]), StagedForm.Received), body,
             IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), cancellationToken);
     }
 
@@ -188,7 +188,7 @@ internal sealed class ImportSteps(
             packed, unpacked, _options.ExpansionMax,
             bytes => run.Progress = new JobProgress("unpacking", Math.Min(bytes, blob.Length), blob.Length));
         return await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.Unpacked), body,
+            new StagingTarget(image.Id, run.Job.Lease, stores.Get(staged.StoreId), StagedForm.Unpacked), body,
             IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), cancellationToken);
     }
 
@@ -212,7 +212,7 @@ internal sealed class ImportSteps(
         }
 
         return await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, stores.Get(staged.StoreId), StagedForm.TakenOut), disk,
+            new StagingTarget(image.Id, run.Job.Lease, stores.Get(staged.StoreId), StagedForm.TakenOut), disk,
             IntakeJudge.For(image.DiskFormat!, "bare"), cancellationToken);
     }
 
@@ -264,11 +264,11 @@ internal sealed class ImportSteps(
             bytes => run.Progress = new JobProgress("converting", bytes, total), cancellationToken);
         total = body.Length;
         return await staging.TakeAsync(
-            new StagingTarget(image.Id, IsJob: true, store, StagedForm.Converted), body, IntakeJudge.For(target, "bare"),
+            new StagingTarget(image.Id, run.Job.Lease, store, StagedForm.Converted), body, IntakeJudge.For(target, "bare"),
             cancellationToken);
     }
 
     private ValueTask<StoredBlob> OpenAsync(StagedBlob staged, CancellationToken cancellationToken) =>
         StoredBlob.OpenAsync(
-            stores, [staged.LocationIn(staged.StoreId, clock.GetUtcNow())], isCached: false, cancellationToken);
+            stores, [staged.AsLocation(clock.GetUtcNow())], isCached: false, cancellationToken);
 }

@@ -24,4 +24,13 @@ internal sealed class CopyJob(ImageCopier copier, StoreSet stores) : IJobHandler
         var copied = await copier.CopyAsync(run.Job.ImageId!, target, run, cancellationToken);
         return copied is { } bytes ? JsonSerializer.Serialize(new { store = target.Id, bytes }) : null;
     }
+
+    /// <inheritdoc/>
+    public Task GiveUpAsync(Job job, string code, string message) => copier.GiveUpAsync(job);
+
+    /// <inheritdoc/>
+    public async Task<DoneJob?> FindDoneAsync(Job job) =>
+        await copier.HasCopyAsync(job.ImageId!, JsonSerializer.Deserialize<string>(job.Input)!)
+            ? new DoneJob(Result: null)
+            : null;
 }

@@ -24,9 +24,21 @@ public interface IJobHandler
     /// <exception cref="RegistryException">It cannot be done; the code decides whether it is tried again.</exception>
     Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken);
 
-    /// <summary>Hears that a job of this kind is about to end without success, while it is still this process's.</summary>
+    /// <summary>Looks whether an earlier attempt has done the job, whose worker went away before it could report so.
+    /// Called after <see cref="GiveUpAsync"/>, before the job ends without success.</summary>
+    /// <param name="job">The job.</param>
+    /// <returns>What it came to; null when it is not done.</returns>
+    Task<DoneJob?> FindDoneAsync(Job job) => Task.FromResult<DoneJob?>(null);
+
+    /// <summary>Fences off what earlier attempts may still be writing and cleans up, before a job of this kind ends without
+    /// success and while it is still this process's. Leaves a job alone that is done. One that throws is repeated a few
+    /// times; the job ends then, however it went.</summary>
     /// <param name="job">The job.</param>
     /// <param name="code">Why, a stable word.</param>
     /// <param name="message">Why, a sentence for the owner.</param>
     Task GiveUpAsync(Job job, string code, string message) => Task.CompletedTask;
 }
+
+/// <summary>A job that has been done.</summary>
+/// <param name="Result">What it came to, JSON; null for nothing to report.</param>
+public sealed record DoneJob(string? Result);

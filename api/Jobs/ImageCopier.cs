@@ -8,22 +8,26 @@ using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
 
-/// <summary>Copies an image's bytes to another store, where they are another place of the image then.</summary>
+/// <summary>Copies an image's bytes to another store, which becomes a location of the image.</summary>
+/// <remarks>The steps have the names of the model in tests/Storage.Tests/Model: begin copy, write blob, commit copy,
+/// abandon copy, remove own blob.</remarks>
 internal sealed class ImageCopier(
     IDbContextFactory<RegistryDb> databases,
     CopyLedger copies,
     UploadLedger ledger,
     StoreSet stores,
+    DiscardedBlobs discarded,
     TimeProvider clock,
     IOptions<RegistryOptions> options)
 {
     /// <summary>Copies.</summary>
     /// <param name="imageId">The image.</param>
     /// <param name="target">The store to copy to.</param>
-    /// <param name="run">The job, told how far it is.</param>
-    /// <param name="cancellationToken">Cancels; nothing is left behind.</param>
-    /// <returns>Bytes copied; null when they were there already.</returns>
-    /// <exception cref="RegistryException">The image is not there, has no bytes, or was deleted meanwhile.</exception>
+    /// <param name="run">The job, which gets the progress.</param>
+    /// <param name="cancellationToken">Cancels; what this attempt wrote is removed.</param>
+    /// <returns>Bytes copied; null when the store has the image already.</returns>
+    /// <exception cref="RegistryException">The image is not there, has no bytes, or was deleted meanwhile; or another
+    /// attempt took over.</exception>
     /// <exception cref="IOException">A store failed.</exception>
     public async Task<long?> CopyAsync(
         string imageId, IBlobStore target, JobRun run, CancellationToken cancellationToken)
@@ -36,9 +40,10 @@ internal sealed class ImageCopier(
             return null;
         }
 
+        CommitOutcome outcome;
         try
         {
-            await CopyAsync(run, source, target, intent, duration, cancellationToken);
+            outcome = await CopyAsync(run, source, target, intent, duration, cancellationToken);
         }
         catch (Exception e)
         {
@@ -48,13 +53,31 @@ internal sealed class ImageCopier(
             }
 
             await ledger.AbandonAsync(intent, "copy_failed", "The copy failed.", CancellationToken.None);
+            await discarded.RemoveAsync(intent.StoreId, intent.Key);
             throw;
         }
 
-        return source.DataLength;
+        if (outcome == CommitOutcome.Committed)
+        {
+            return source.DataLength;
+        }
+
+        await discarded.RemoveAsync(intent.StoreId, intent.Key);
+        return await RequireCopyAsync(imageId, target.Id);
     }
 
-    private async Task CopyAsync(
+    /// <summary>Whether an image has its bytes in a store.</summary>
+    public async Task<bool> HasCopyAsync(string imageId, string storeId)
+    {
+        await using var db = await databases.CreateDbContextAsync();
+        return await db.Locations.AnyAsync(l => l.ImageId == imageId && l.StoreId == storeId);
+    }
+
+    /// <summary>Fences off all attempts at a job's copies.</summary>
+    public Task GiveUpAsync(Job job) =>
+        ledger.ReclaimAsync(job.ImageId!, new JobRun(job).Owner.Name, CancellationToken.None);
+
+    private async Task<CommitOutcome> CopyAsync(
         JobRun run,
         ImageLocation source,
         IBlobStore target,
@@ -64,15 +87,22 @@ internal sealed class ImageCopier(
     {
         await using var lease = new HeldLease(
             token => ledger.RenewAsync(intent, duration, token), duration, clock, cancellationToken);
-        await target.DeleteAsync(intent.Key, lease.Token); // what an attempt that was killed left
         await BlobCopy.RunAsync(
-            stores.Get(source.StoreId), source, target,
+            stores.Get(source.StoreId), source, target, intent.Key,
             bytes => run.Progress = new JobProgress("copying", bytes, source.DataLength), lease.Token);
-        if (await copies.CommitAsync(intent, source, CancellationToken.None) == CommitOutcome.Fenced)
+        return await copies.CommitAsync(intent, source, CancellationToken.None);
+    }
+
+    // An attempt that was fenced off has nothing to do where the other one has completed the copy.
+    private async Task<long?> RequireCopyAsync(string imageId, string storeId)
+    {
+        if (await HasCopyAsync(imageId, storeId))
         {
-            await target.DeleteAsync(intent.Key, CancellationToken.None);
-            throw new RegistryException(ErrorCode.Gone, $"Image {source.ImageId} was deleted during the copy.");
+            return null;
         }
+
+        await FindSourceAsync(imageId, CancellationToken.None); // throws when the image was deleted
+        throw new RegistryException(ErrorCode.Fenced, $"Another attempt at the copy of image {imageId} took over.");
     }
 
     private async Task<ImageLocation> FindSourceAsync(string imageId, CancellationToken cancellationToken)

@@ -3,6 +3,7 @@ using Registry.Api.Errors;
 using Registry.Api.Metrics;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
 
@@ -16,6 +17,10 @@ internal sealed partial class JobAttempts(
     IOptions<RegistryOptions> options,
     ILogger<JobAttempts> logger)
 {
+    /// <summary>How often a job that has had all its attempts is handed out once more for the clean-up to be repeated.
+    /// </summary>
+    internal const int GiveUpsMax = 3;
+
     private static readonly TimeSpan BackOffMax = TimeSpan.FromMinutes(5);
 
     private readonly Dictionary<string, IJobHandler> _handlers = handlers.ToDictionary(h => h.Kind);
@@ -89,13 +94,7 @@ internal sealed partial class JobAttempts(
         var job = run.Job;
         if (run.IsCancelRequested)
         {
-            if (!await GiveUpAsync(run, "cancelled", "It was cancelled."))
-            {
-                return "lost";
-            }
-
-            await queue.CancelledAsync(job.Lease, run.Progress, CancellationToken.None);
-            return "cancelled";
+            return await GiveUpAsync(run, "cancelled", "It was cancelled.", isCancelled: true);
         }
 
         if (stoppingToken.IsCancellationRequested)
@@ -105,8 +104,6 @@ internal sealed partial class JobAttempts(
         }
 
         var refusal = Refusals.From(cause);
-        var mayPass = refusal is null || refusal.Code is ErrorCode.StoreUnavailable or ErrorCode.DatabaseUnavailable
-            or ErrorCode.IdentityUnavailable or ErrorCode.Busy or ErrorCode.StoreFull;
         if (refusal is null)
         {
             Log.Failed(logger, job.Kind, job.Id, job.Attempt, cause);
@@ -120,26 +117,65 @@ internal sealed partial class JobAttempts(
 
         var code = refusal is null ? Unexpected(cause) : refusal.Reason ?? ErrorCatalog.Entry(refusal.Code).Name;
         var message = refusal?.Message ?? $"The server failed on this job; its log has the cause under {job.Id}.";
-        TimeSpan? retry = mayPass && job.Attempt < job.AttemptsMax ? BackOff(job.Attempt) : null;
-        if (retry is null && !await GiveUpAsync(run, code, message))
+        return MayPass(refusal) && job.Attempt < job.AttemptsMax
+            ? await PutBackAsync(job, code, message, BackOff(job.Attempt))
+            : await GiveUpAsync(run, code, message, isCancelled: false);
+    }
+
+    // A status that another attempt at the same job has changed is no reason to fail: the next attempt finds what that
+    // one has left, or has completed.
+    private static bool MayPass(RegistryException? refusal) => refusal is null
+        || refusal.Reason == CopyLedger.CopyUnderWay
+        || refusal.Code is ErrorCode.StoreUnavailable or ErrorCode.DatabaseUnavailable or ErrorCode.IdentityUnavailable
+            or ErrorCode.Busy or ErrorCode.StoreFull or ErrorCode.Fenced or ErrorCode.InvalidStatusTransition;
+
+    private async Task<string> PutBackAsync(Job job, string code, string message, TimeSpan delay) =>
+        await queue.FailAsync(job.Lease, code, message, delay, CancellationToken.None) ? "retried" : "lost";
+
+    // The worker that has the job now decides how it ends, so the lease is renewed first.
+    private async Task<string> GiveUpAsync(JobRun run, string code, string message, bool isCancelled)
+    {
+        var (job, handler) = (run.Job, _handlers[run.Job.Kind]);
+        if (await queue.RenewAsync(job.Lease, _options.Lease, run.Progress, CancellationToken.None) == LeaseState.Lost)
         {
             return "lost";
         }
 
-        await queue.FailAsync(job.Lease, code, message, retry, CancellationToken.None);
-        return retry is null ? "failed" : "retried";
-    }
+        // A process that went away in each of its clean-ups shall not do so for ever.
+        var attemptsLeft = GiveUpsMax - (job.Attempt - job.AttemptsMax);
+        var isClean = attemptsLeft < -GiveUpsMax
+            || await TryAsync(job, () => handler.GiveUpAsync(job, code, message));
 
-    // Whoever has the job now decides what becomes of it, so it is asked for once more.
-    private async Task<bool> GiveUpAsync(JobRun run, string code, string message)
-    {
-        if (await queue.RenewAsync(run.Job.Lease, _options.Lease, run.Progress, CancellationToken.None) == LeaseState.Lost)
+        // Asked last: from here on no earlier attempt can complete the job.
+        DoneJob? done = null;
+        var isKnown = await TryAsync(job, async () => done = await handler.FindDoneAsync(job));
+        if (done is not null)
         {
-            return false;
+            return await EndAsync(run, done.Result);
         }
 
-        await _handlers[run.Job.Kind].GiveUpAsync(run.Job, code, message);
-        return true;
+        if (!(isClean && isKnown) && attemptsLeft > 0)
+        {
+            return await PutBackAsync(job, code, message, BackOff(Math.Max(1, job.Attempt - job.AttemptsMax)));
+        }
+
+        return isCancelled
+            ? await queue.CancelledAsync(job.Lease, run.Progress, CancellationToken.None) ? "cancelled" : "lost"
+            : await queue.FailAsync(job.Lease, code, message, retryIn: null, CancellationToken.None) ? "failed" : "lost";
+    }
+
+    private async Task<bool> TryAsync(Job job, Func<Task> cleanUp)
+    {
+        try
+        {
+            await cleanUp();
+            return true;
+        }
+        catch (Exception e)
+        {
+            Log.NotGivenUp(logger, job.Kind, job.Id, job.Attempt, e);
+            return false;
+        }
     }
 
     private static string Unexpected(Exception cause) => cause is IOException ? "store_failed" : "internal_error";
@@ -159,5 +195,8 @@ internal sealed partial class JobAttempts(
 
         [LoggerMessage(2, LogLevel.Error, "job {Kind} {JobId}, attempt {Attempt} failed")]
         public static partial void Failed(ILogger logger, string kind, Guid jobId, int attempt, Exception exception);
+
+        [LoggerMessage(3, LogLevel.Error, "job {Kind} {JobId}, attempt {Attempt}: the clean-up failed")]
+        public static partial void NotGivenUp(ILogger logger, string kind, Guid jobId, int attempt, Exception exception);
     }
 }

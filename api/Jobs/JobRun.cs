@@ -1,5 +1,6 @@
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
+using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
 
@@ -11,9 +12,10 @@ public sealed class JobRun(Job job)
     /// <summary>The job as it was handed out.</summary>
     public Job Job { get; } = job;
 
-    /// <summary>Who promises what the job writes. The same in each attempt, and unique among all others: a promise may
-    /// outlive the lease on the job whose worker was killed, and the next attempt need not wait for its end.</summary>
-    public string Owner { get; } = $"job {job.Id}";
+    /// <summary>Who promises what the job writes. The name is the same in each attempt, and unique among all others: a
+    /// promise may outlive the lease on the job whose worker was killed, and the next attempt need not wait for its end.
+    /// </summary>
+    public IntentOwner Owner { get; } = new($"job {job.Id}", job.Lease);
 
     /// <summary>How far it is; recorded in the database whenever the lease is renewed.</summary>
     public JobProgress Progress

@@ -5,6 +5,7 @@ using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Jobs;
 using Registry.Api.Policy;
+using Registry.Api.Stores;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
@@ -18,6 +19,8 @@ internal sealed class LocationCommands(
     IDbContextFactory<RegistryDb> databases,
     ImportLedger ledger,
     ImageCommands images,
+    DiscardedBlobs discarded,
+    WholeLocations wholeness,
     LocationSources sources,
     LocationViews views,
     PolicyEngine policy,
@@ -82,7 +85,9 @@ internal sealed class LocationCommands(
         }
 
         var limits = options.Value.Limits;
-        var edits = new LocationEdits(caller, patch, policy, clock, limits) { UrlOf = views.UrlOf };
+        var isWhole = await wholeness.FindAsync(
+            LocationEdits.Removes(patch) ? before.Locations : [], cancellationToken);
+        var edits = new LocationEdits(caller, patch, policy, clock, limits) { UrlOf = views.UrlOf, IsWhole = isWhole };
         bool Change(Image image)
         {
             edits.Begin();
@@ -112,7 +117,7 @@ internal sealed class LocationCommands(
         var changed = await images.ChangeAsync(caller, id, Change, cancellationToken);
         foreach (var removed in edits.Removed)
         {
-            await images.RemoveAsync(removed);
+            await discarded.RemoveAsync(removed.StoreId, removed.Key);
         }
 
         return changed;

@@ -39,6 +39,9 @@ internal sealed class LocationEdits
     /// <summary>How clients know a place; see <see cref="LocationViews"/>.</summary>
     public required Func<ImageLocation, string> UrlOf { get; init; }
 
+    /// <summary>Whether a location was found in its store, complete, a moment ago.</summary>
+    public required Func<ImageLocation, bool> IsWhole { get; init; }
+
     /// <summary>The locations that the patch names, whatever comes of it.</summary>
     public IEnumerable<NewLocation> Named => _given.Values.SelectMany(given => given);
 
@@ -50,6 +53,10 @@ internal sealed class LocationEdits
 
     /// <summary>Whether an operation is about locations.</summary>
     public static bool IsAboutLocations(PatchOperation operation) => operation.Path[0] == "locations";
+
+    /// <summary>Whether a patch removes locations.</summary>
+    public static bool Removes(ImagePatch patch) => patch.Operations.Any(
+        operation => IsAboutLocations(operation) && operation.Kind == PatchOperationKind.Remove);
 
     /// <summary>An image's locations in the order in which clients see and count them.</summary>
     public static IReadOnlyList<ImageLocation> InOrder(Image image) =>
@@ -174,7 +181,7 @@ internal sealed class LocationEdits
             throw ImageRules.Bad("Invalid position for removing a location.");
         }
 
-        Removed.Add(image.RemoveLocation(locations[index].StoreId, _clock.GetUtcNow()));
+        Removed.Add(image.RemoveLocation(locations[index].StoreId, IsWhole, _clock.GetUtcNow()));
     }
 
     private static void RequireSame(Image image, NewLocation location)

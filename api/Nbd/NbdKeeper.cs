@@ -13,7 +13,7 @@ namespace Registry.Api.Nbd;
 /// <remarks>The client has gone by then, or waits for nothing but the end of the connection: the log says what became
 /// of the overlay, and the image does.</remarks>
 internal sealed partial class NbdKeeper(
-    ImageCommands images, ImageEditor editor, ImageUploads uploads, ILogger<NbdKeeper> logger) : IDisposable
+    ImageCommands images, ImageUploads uploads, ILogger<NbdKeeper> logger) : IDisposable
 {
     private const int AtOnce = 4;
     private const string Raw = "raw";
@@ -82,10 +82,7 @@ internal sealed partial class NbdKeeper(
 
         try
         {
-            if (await uploads.StatusAsync(made) is ImageStatus.Queued)
-            {
-                await editor.DeleteAsync(made, CancellationToken.None);
-            }
+            await images.DiscardAsync(made);
         }
 #pragma warning disable CA1031 // it stays as an image without bytes, which its owner can remove
         catch (Exception e)

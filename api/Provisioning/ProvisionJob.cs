@@ -16,7 +16,7 @@ internal sealed class ProvisionJob(
     ReadShares shares,
     ImageUploads uploads,
     UploadLedger ledger,
-    ImageEditor editor,
+    ImageCommands images,
     IOptions<RegistryOptions> options)
     : IJobHandler
 {
@@ -59,12 +59,16 @@ internal sealed class ProvisionJob(
             return;
         }
 
-        await ledger.ReclaimAsync(order.NewImageId!, new JobRun(job).Owner, CancellationToken.None);
-        if (await uploads.StatusAsync(order.NewImageId!) is ImageStatus.Queued)
-        {
-            await editor.DeleteAsync(order.NewImageId!, CancellationToken.None);
-        }
+        await ledger.ReclaimAsync(order.NewImageId!, new JobRun(job).Owner.Name, CancellationToken.None);
+        await images.DiscardAsync(order.NewImageId!);
     }
+
+    /// <inheritdoc/>
+    public async Task<DoneJob?> FindDoneAsync(Job job) =>
+        OrderOf(job) is { NewImageId: { } made }
+            && await uploads.StatusAsync(made) is ImageStatus.Active or ImageStatus.Deactivated
+            ? new DoneJob(ResultOf(made))
+            : null;
 
     private async Task<string> ToFileAsync(JobRun run, ProvisionOrder order, CancellationToken cancellationToken)
     {
@@ -84,11 +88,11 @@ internal sealed class ProvisionJob(
     private async Task<string> ToImageAsync(JobRun run, ProvisionOrder order, CancellationToken cancellationToken)
     {
         var made = order.NewImageId!;
-        await ledger.ReclaimAsync(made, run.Owner, cancellationToken);
+        await ledger.ReclaimAsync(made, run.Owner.Name, cancellationToken);
         var status = await uploads.StatusAsync(made);
-        if (status is ImageStatus.Saving)
+        if (status is ImageStatus.Saving or ImageStatus.Uploading or ImageStatus.Importing)
         {
-            throw new RegistryException(ErrorCode.Busy, $"Somebody else uploads to image {made}.");
+            throw new RegistryException(ErrorCode.Busy, $"Image {made} is {ImageStatuses.Name(status.Value)}.");
         }
 
         if (status is ImageStatus.Queued)
@@ -105,8 +109,10 @@ internal sealed class ProvisionJob(
             throw new RegistryException(ErrorCode.Gone, $"Image {made} was deleted before it was made.", "image_deleted");
         }
 
-        return JsonSerializer.Serialize(new { image_id = made });
+        return ResultOf(made);
     }
+
+    private static string ResultOf(string made) => JsonSerializer.Serialize(new { image_id = made });
 
     private ValueTask<ReadShares.Reading<StoredDisk>> OpenAsync(
         ProvisionOrder order, CancellationToken cancellationToken) =>

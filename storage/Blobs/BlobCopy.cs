@@ -11,7 +11,8 @@ public static class BlobCopy
     /// <summary>Copies and commits.</summary>
     /// <param name="source">The store that has the blob.</param>
     /// <param name="location">The blob there.</param>
-    /// <param name="target">The store to copy to; must not have the blob.</param>
+    /// <param name="target">The store to copy to.</param>
+    /// <param name="key">The name of the copy, which no attempt has used before.</param>
     /// <param name="progress">Hears of bytes copied.</param>
     /// <param name="cancellationToken">Cancels; nothing is left behind.</param>
     /// <exception cref="BlobNotFoundException">The source has no such blob.</exception>
@@ -23,6 +24,7 @@ public static class BlobCopy
         IBlobStore source,
         ImageLocation location,
         IBlobStore target,
+        BlobKey key,
         Action<long> progress,
         CancellationToken cancellationToken)
     {
@@ -31,7 +33,7 @@ public static class BlobCopy
         ArgumentNullException.ThrowIfNull(target);
         ArgumentNullException.ThrowIfNull(progress);
         var blob = await VerifiedBlob.OpenAsync(source, location, cancellationToken).ConfigureAwait(false);
-        var writer = await target.BeginAsync(location.Key, location.DataLength, cancellationToken)
+        var writer = await target.BeginAsync(key, location.DataLength, cancellationToken)
             .ConfigureAwait(false);
         await using var disposal = writer.ConfigureAwait(false);
         var buffer = ArrayPool<byte>.Shared.Rent(PieceBytes);
@@ -66,7 +68,8 @@ public static class BlobCopy
         }
 
         await writer.CommitAsync(cancellationToken).ConfigureAwait(false);
-        await VerifyIndexAsync(target, location, cancellationToken).ConfigureAwait(false);
+        await VerifyIndexAsync(target, location.CopyAs(key, target.Id, location.CreatedAt), cancellationToken)
+            .ConfigureAwait(false);
     }
 
     // The index went by unread; every page of it is read once where it now is.

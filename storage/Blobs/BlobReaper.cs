@@ -8,7 +8,7 @@ namespace Registry.Storage.Blobs;
 /// off.</summary>
 /// <remarks>Run it as often as wanted and on as many replicas; a blob removed twice is removed.</remarks>
 public sealed partial class BlobReaper(
-    IDbContextFactory<RegistryDb> databases, TimeProvider time, ILogger<BlobReaper> logger)
+    IDbContextFactory<RegistryDb> databases, BlobRemoval removal, TimeProvider time, ILogger<BlobReaper> logger)
 {
     private const int BatchBlobs = 200;
 
@@ -41,6 +41,7 @@ public sealed partial class BlobReaper(
         }
 
         await ReapBatchAsync(store, batch, removed, cancellationToken).ConfigureAwait(false);
+        await store.TidyAsync(youngest, isRemoved: true, cancellationToken).ConfigureAwait(false);
         return removed;
     }
 
@@ -62,9 +63,11 @@ public sealed partial class BlobReaper(
             }
 
             cancellationToken.ThrowIfCancellationRequested();
-            await store.DeleteAsync(entry.Key, cancellationToken).ConfigureAwait(false);
-            Log.Reaped(logger, store.Id, entry.Key.ImageId, entry.Key.Generation, entry.IsCommitted);
-            removed.Add(entry);
+            if (await removal.RemoveAsync(store, entry.Key, cancellationToken).ConfigureAwait(false))
+            {
+                Log.Reaped(logger, store.Id, entry.Key.ImageId, entry.Key.Generation, entry.IsCommitted);
+                removed.Add(entry);
+            }
         }
     }
 

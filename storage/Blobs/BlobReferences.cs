@@ -8,18 +8,26 @@ namespace Registry.Storage.Blobs;
 internal static class BlobReferences
 {
     /// <summary>Of a batch of blobs that were listed before the call, those that are wanted.</summary>
-    // Asked after listing, so nothing that was wanted then is missed. Intents first, what is staged next: a commit between
-    // two questions takes the one away and puts the other there, so asked the other way round it would be seen by neither.
-    // Once unwanted, always unwanted: only the intent of a generation can make its location, and none is made twice.
     public static async Task<HashSet<BlobKey>> FindAsync(
         IDbContextFactory<RegistryDb> databases,
         string storeId,
         IReadOnlyCollection<BlobEntry> batch,
         CancellationToken cancellationToken)
     {
-        var ids = batch.Select(entry => entry.Key.ImageId).Distinct(StringComparer.Ordinal).ToArray();
         var db = await databases.CreateDbContextAsync(cancellationToken).ConfigureAwait(false);
         await using var disposal = db.ConfigureAwait(false);
+        return await FindAsync(db, storeId, [.. batch.Select(entry => entry.Key)], cancellationToken)
+            .ConfigureAwait(false);
+    }
+
+    /// <summary>Of blobs that were found before the call, those that are wanted, and others of the same images.</summary>
+    // Intents are read first, staged bytes next: a commit between two queries takes the one away and adds the other, and
+    // in the opposite order neither would be seen. A blob that is unwanted stays so: only the intent of a generation can
+    // make its location, and no generation is used twice.
+    public static async Task<HashSet<BlobKey>> FindAsync(
+        RegistryDb db, string storeId, IReadOnlyCollection<BlobKey> keys, CancellationToken cancellationToken)
+    {
+        var ids = keys.Select(key => key.ImageId).Distinct(StringComparer.Ordinal).ToArray();
         var wanted = await db.UploadIntents
             .Where(i => i.StoreId == storeId && ids.Contains(i.ImageId))
             .Select(i => new BlobKey(i.ImageId, i.Generation))

@@ -16,7 +16,8 @@ public sealed record ScrubOptions(bool ReadsData, bool RemovesOrphans, TimeSpan 
 /// </summary>
 /// <remarks>Metadata is never removed, and bytes of an image that lives are never touched. What is found damaged or
 /// missing is marked, what is found whole again is not any more.</remarks>
-public sealed class BlobScrub(IDbContextFactory<RegistryDb> databases, LocationHealth health, TimeProvider time)
+public sealed class BlobScrub(
+    IDbContextFactory<RegistryDb> databases, BlobRemoval removal, LocationHealth health, TimeProvider time)
 {
     private const int BatchBlobs = 200;
     private const int ReadBytes = 4 << 20;
@@ -40,6 +41,7 @@ public sealed class BlobScrub(IDbContextFactory<RegistryDb> databases, LocationH
             await FindOrphansAsync(store, batch, options, report, cancellationToken).ConfigureAwait(false);
         }
 
+        await FindRemnantsAsync(store, options, report, cancellationToken).ConfigureAwait(false);
         await LookAtAllAsync(store, options, report, progress, cancellationToken).ConfigureAwait(false);
         return report;
     }
@@ -56,15 +58,23 @@ public sealed class BlobScrub(IDbContextFactory<RegistryDb> databases, LocationH
         var youngest = SteadyClock.Of(time).Earliest - options.Grace;
         foreach (var entry in batch.Where(entry => !wanted.Contains(entry.Key)))
         {
-            var isRemoved = options.RemovesOrphans && entry.ModifiedAt <= youngest;
-            if (isRemoved)
-            {
-                await store.DeleteAsync(entry.Key, cancellationToken).ConfigureAwait(false);
-            }
-
+            var isRemoved = options.RemovesOrphans && entry.ModifiedAt <= youngest
+                && await removal.RemoveAsync(store, entry.Key, cancellationToken).ConfigureAwait(false);
             report.Add(new ScrubFinding(
                 ScrubProblem.Orphan, store.Id, entry.Key.ImageId, entry.Key.Generation, isRemoved,
                 entry.IsCommitted ? "Nothing refers to it." : "Half-written, and nobody is writing it."));
+        }
+    }
+
+    private async Task FindRemnantsAsync(
+        IBlobStore store, ScrubOptions options, ScrubReport report, CancellationToken cancellationToken)
+    {
+        var youngest = time.GetUtcNow() - options.Grace;
+        foreach (var imageId in await store.TidyAsync(youngest, options.RemovesOrphans, cancellationToken)
+            .ConfigureAwait(false))
+        {
+            report.Add(new ScrubFinding(
+                ScrubProblem.Orphan, store.Id, imageId, Generation: 0, options.RemovesOrphans, "The image has an empty directory there."));
         }
     }
 

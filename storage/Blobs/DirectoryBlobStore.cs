@@ -124,6 +124,31 @@ public sealed partial class DirectoryBlobStore : IBlobStore, IDisposable
         List(cancellationToken).ToAsyncEnumerable();
 
     /// <inheritdoc/>
+    /// <remarks>A directory is removed only while it is empty: a writer that publishes meanwhile makes it again.</remarks>
+    public ValueTask<IReadOnlyList<string>> TidyAsync(
+        DateTimeOffset youngest, bool isRemoved, CancellationToken cancellationToken)
+    {
+        var empty = new List<string>();
+        foreach (var directory in Directory.EnumerateDirectories(_root))
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var imageId = Path.GetFileName(directory);
+            if (BlobLayout.IsCanonicalId(imageId) && IsEmpty(directory)
+                && new DateTimeOffset(Directory.GetLastWriteTimeUtc(directory), TimeSpan.Zero) <= youngest)
+            {
+                empty.Add(imageId);
+            }
+        }
+
+        foreach (var imageId in isRemoved ? empty : [])
+        {
+            RemoveIfEmpty(Path.Combine(_root, imageId));
+        }
+
+        return ValueTask.FromResult<IReadOnlyList<string>>(empty);
+    }
+
+    /// <inheritdoc/>
     public void Dispose() => _files.Dispose();
 
     /// <summary>Reads until the buffer is full or the file ends.</summary>
@@ -197,6 +222,18 @@ public sealed partial class DirectoryBlobStore : IBlobStore, IDisposable
             {
                 yield return new BlobEntry(key, IsCommitted: false, ModifiedAt(upload));
             }
+        }
+    }
+
+    private static bool IsEmpty(string directory)
+    {
+        try
+        {
+            return !Directory.EnumerateFileSystemEntries(directory).Any();
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return false; // removed meanwhile
         }
     }
 

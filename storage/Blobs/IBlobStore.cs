@@ -31,6 +31,17 @@ public interface IBlobStore
 
     /// <summary>Lists everything in the store, half-written blobs too.</summary>
     IAsyncEnumerable<BlobEntry> ListAsync(CancellationToken cancellationToken);
+
+    /// <summary>Finds what belongs to no blob and holds no bytes, such as the empty directory of an image whose last
+    /// deletion was killed between two steps.</summary>
+    /// <param name="youngest">What changed later is left out.</param>
+    /// <param name="isRemoved">Whether to remove it, which never removes what has been filled meanwhile.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>The images that it is of.</returns>
+    /// <exception cref="IOException">The store failed.</exception>
+    ValueTask<IReadOnlyList<string>> TidyAsync(
+        DateTimeOffset youngest, bool isRemoved, CancellationToken cancellationToken) =>
+        ValueTask.FromResult<IReadOnlyList<string>>([]);
 }
 
 /// <summary>Writes one blob: data and index side by side, then commit. Disposing without commit cancels.</summary>

@@ -20,7 +20,7 @@ public enum ScrubProblem
 /// <param name="Problem">What is wrong.</param>
 /// <param name="StoreId">The store.</param>
 /// <param name="ImageId">The image that the blob is named for.</param>
-/// <param name="Generation">The upload that made it.</param>
+/// <param name="Generation">The attempt that wrote it; 0 for what belongs to no attempt.</param>
 /// <param name="IsRemoved">Whether the scrub removed it: orphans only, when told to.</param>
 /// <param name="Detail">A sentence for the operator.</param>
 public sealed record ScrubFinding(

@@ -90,17 +90,23 @@ public sealed partial class Image
     internal void AddLocation(ImageLocation location) => _locations.Add(location);
 
     /// <summary>Records where the bytes are that the image came with.</summary>
-    internal void Adopt(ImageLocation location)
+    /// <param name="location">The bytes.</param>
+    /// <param name="lastGeneration">The last generation under which bytes of the image may have been written.</param>
+    internal void Adopt(ImageLocation location, long lastGeneration)
     {
-        Generation = location.Generation;
+        Generation = lastGeneration;
         AddLocation(location);
     }
 
     /// <summary>Forgets one of the places where bytes are.</summary>
+    /// <param name="storeId">The store to forget.</param>
+    /// <param name="isWhole">Whether another location was found in its store, complete, a moment ago.</param>
+    /// <param name="now">The present.</param>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: it is none of them.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: the image is not active.
-    /// -or- <see cref="ErrorCode.Forbidden"/>: it is the last.</exception>
-    public ImageLocation RemoveLocation(string storeId, DateTimeOffset now)
+    /// -or- <see cref="ErrorCode.Forbidden"/>: it is the last.
+    /// -or- <see cref="ErrorCode.Conflict"/>: no other location is known to be whole.</exception>
+    public ImageLocation RemoveLocation(string storeId, Func<ImageLocation, bool> isWhole, DateTimeOffset now)
     {
         if (Status != ImageStatus.Active)
         {
@@ -118,6 +124,14 @@ public sealed partial class Image
 
         var location = _locations.Find(l => l.StoreId == storeId)
             ?? throw new RegistryException(ErrorCode.NotFound, $"Image {Id} is not in store '{storeId}'.");
+        if (!_locations.Exists(other => other != location && other.DamagedAt is null && isWhole(other)))
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict,
+                $"No other copy of image {Id} is known to be whole: the one in store '{storeId}' stays.",
+                "last_whole_location");
+        }
+
         _locations.Remove(location);
         Touch(now);
         return location;

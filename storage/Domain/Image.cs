@@ -73,7 +73,8 @@ public sealed partial class Image
     /// <summary>Goes up with every saved change; a save that started from an older one fails.</summary>
     public long Revision { get; private set; } = 1;
 
-    /// <summary>Number of the last upload that began; 0 before the first.</summary>
+    /// <summary>Number of the last attempt to write bytes of the image, whether upload, import or copy; 0 before the
+    /// first.</summary>
     public long Generation { get; private set; }
 
     /// <summary>Why the last upload was refused, as a stable word; null when it was not.</summary>
@@ -134,6 +135,10 @@ public sealed partial class Image
 
         Generation++;
     }
+
+    /// <summary>Reserves a generation for a copy of the image's bytes.</summary>
+    /// <returns>The generation, which no other attempt has or will have.</returns>
+    public long ReserveGeneration() => ++Generation;
 
     /// <summary>Records how many bytes are staged.</summary>
     public void RecordStaged(long size, DateTimeOffset now)

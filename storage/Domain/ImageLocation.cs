@@ -58,7 +58,7 @@ public sealed class ImageLocation
     /// <summary>The store's id in the configuration.</summary>
     public string StoreId { get; private set; }
 
-    /// <summary>The upload that made the blob, 1 or more.</summary>
+    /// <summary>The attempt that wrote the blob, 1 or more; each upload, import and copy has a number of its own.</summary>
     public long Generation { get; private set; }
 
     /// <summary>Bytes of data.</summary>
@@ -86,6 +86,13 @@ public sealed class ImageLocation
 
     /// <summary>The blob's name in its store.</summary>
     public BlobKey Key => new(ImageId, Generation);
+
+    /// <summary>Describes a blob in another store that has the same bytes.</summary>
+    /// <param name="key">The name of the copy.</param>
+    /// <param name="storeId">The store that the copy is in.</param>
+    /// <param name="now">The present.</param>
+    public ImageLocation CopyAs(BlobKey key, string storeId, DateTimeOffset now) =>
+        new(key, storeId, DataLength, IndexLength, IndexDigest, now);
 
     /// <summary>Records what clients say about the place.</summary>
     /// <param name="url">Where the bytes were taken over from; null keeps what is recorded.</param>

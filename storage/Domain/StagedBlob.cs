@@ -36,9 +36,8 @@ public sealed record StagedBlob(
     /// <summary>The blob.</summary>
     public BlobKey Key => new(ImageId, Generation);
 
-    /// <summary>The blob as a place of the image's bytes, in its own store or a copy in another.</summary>
-    /// <param name="storeId">The store.</param>
+    /// <summary>Describes the blob as a location of the image's bytes.</summary>
     /// <param name="now">The present.</param>
-    public ImageLocation LocationIn(string storeId, DateTimeOffset now) =>
-        new(Key, storeId, DataLength, IndexLength, IndexDigest, now);
+    public ImageLocation AsLocation(DateTimeOffset now) =>
+        new(Key, StoreId, DataLength, IndexLength, IndexDigest, now);
 }

@@ -68,21 +68,15 @@ public sealed class JobQueue(
     /// that was handed out comes back when its lease runs out.</exception>
     public Task<Job?> LeaseAsync(
         IReadOnlyCollection<string> kinds, string owner, TimeSpan lease, CancellationToken cancellationToken) =>
-        WriteTransaction.RunAsync(
-            databases,
-            (db, attempt) => TakeAsync(
-                db, attempt, $"run_after <= {{0}} and kind in ({string.Join(", ", kinds.Select((_, n) => $"{{{n + 3}}}"))})",
-                [.. kinds], owner, lease, cancellationToken),
-            cancellationToken);
+        TakeAsync(
+            $"run_after <= {{0}} and kind in ({string.Join(", ", kinds.Select((_, n) => $"{{{n + 3}}}"))})", [.. kinds],
+            owner, lease, cancellationToken);
 
     /// <summary>Gives a worker a certain job, due or not, if nobody has it.</summary>
     /// <returns>Null when it has ended, somebody has it, or there is none.</returns>
     /// <inheritdoc cref="LeaseAsync(IReadOnlyCollection{string}, string, TimeSpan, CancellationToken)"/>
     public Task<Job?> LeaseAsync(Guid id, string owner, TimeSpan lease, CancellationToken cancellationToken) =>
-        WriteTransaction.RunAsync(
-            databases,
-            (db, attempt) => TakeAsync(db, attempt, "id = {3}", [id], owner, lease, cancellationToken),
-            cancellationToken);
+        TakeAsync("id = {3}", [id], owner, lease, cancellationToken);
 
     /// <summary>Extends a lease from now on, and records how far the work is.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: unknown; try again before the
@@ -205,29 +199,60 @@ public sealed class JobQueue(
         j.Id == lease.JobId && j.Status == JobStatus.Running && j.LeaseOwner == lease.Owner
         && j.Attempt == lease.Attempt);
 
-    private async Task<Job?> TakeAsync(
-        RegistryDb db,
-        int attempt,
+    private Task<Job?> TakeAsync(
         string which,
-        IEnumerable<object> arguments,
+        IReadOnlyList<object> arguments,
         string owner,
         TimeSpan lease,
         CancellationToken cancellationToken)
     {
-        if (attempt > 1 && await db.Jobs.AsNoTracking()
-                .FirstOrDefaultAsync(j => j.Status == JobStatus.Running && j.LeaseOwner == owner, cancellationToken)
-                .ConfigureAwait(false) is { } mine)
-        {
-            return mine; // the attempt before went through, only its answer was lost
-        }
+        var leases = new List<DateTimeOffset?>(); // what earlier attempts of this call may have taken a job under
+        return WriteTransaction.RunAsync(
+            databases,
+            async (db, _) =>
+            {
+                var now = Timestamps.Stored(
+                    await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
+                var until = Timestamps.Stored(now + lease);
+                var earlier = leases.ToArray();
+                leases.Add(until);
+                return (earlier.Length > 0
+                        ? await ResumeAsync(db, earlier, owner, now, until, cancellationToken).ConfigureAwait(false)
+                        : null)
+                    ?? await TakeAsync(db, which, arguments, owner, now, until, cancellationToken).ConfigureAwait(false);
+            },
+            cancellationToken);
+    }
 
-        var now = Timestamps.Stored(
-            await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false));
+    // The attempt before may have gone through, with only its answer lost. The job is this worker's only while its lease
+    // is valid, which is renewed in the same transaction: one whose lease has run out may be another's next.
+    private static async Task<Job?> ResumeAsync(
+        RegistryDb db,
+        DateTimeOffset?[] leases,
+        string owner,
+        DateTimeOffset now,
+        DateTimeOffset? until,
+        CancellationToken cancellationToken)
+    {
+        var mine = db.Jobs.Where(j => j.Status == JobStatus.Running && j.LeaseOwner == owner);
+        var renewed = await mine.Where(j => leases.Contains(j.LeaseUntil) && j.LeaseUntil >= now)
+            .ExecuteUpdateAsync(set => set.SetProperty(j => j.LeaseUntil, until), cancellationToken).ConfigureAwait(false);
+        return renewed == 0
+            ? null
+            : await mine.AsNoTracking().FirstAsync(j => j.LeaseUntil == until, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<Job?> TakeAsync(
+        RegistryDb db,
+        string which,
+        IReadOnlyList<object> arguments,
+        string owner,
+        DateTimeOffset now,
+        DateTimeOffset until,
+        CancellationToken cancellationToken)
+    {
         object[] parameters =
-        [
-            DatabaseDialect.Parameter(db, now), DatabaseDialect.Parameter(db, Timestamps.Stored(now + lease)), owner,
-            .. arguments,
-        ];
+            [DatabaseDialect.Parameter(db, now), DatabaseDialect.Parameter(db, until), owner, .. arguments];
         var taken = await db.Jobs.FromSqlRaw(TakeStatement(db, which), parameters).AsNoTracking()
             .ToListAsync(cancellationToken).ConfigureAwait(false);
         if (taken is [{ Attempt: 1, IsCancelRequested: false } first])

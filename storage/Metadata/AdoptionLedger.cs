@@ -108,8 +108,12 @@ public sealed class AdoptionLedger(IDbContextFactory<RegistryDb> databases, Stor
                 var image = make();
                 var size = image.Size!.Value;
                 await quota.FindRoomAsync(db, image.Owner, size, size, cancellationToken).ConfigureAwait(false);
-                image.Adopt(new ImageLocation(
-                    intent.Key, intent.StoreId, size, root.IndexLength, root.IndexDigest.Span, time.GetUtcNow()));
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                var next = await NextGenerationAsync(db, intent.ImageId, now, cancellationToken).ConfigureAwait(false);
+                image.Adopt(
+                    new ImageLocation(
+                        intent.Key, intent.StoreId, size, root.IndexLength, root.IndexDigest.Span, time.GetUtcNow()),
+                    lastGeneration: Math.Max(next, intent.Generation));
                 db.Images.Add(image);
                 try
                 {

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
 
 namespace Registry.Storage.Metadata;
@@ -9,29 +10,39 @@ namespace Registry.Storage.Metadata;
 /// <see cref="UploadLedger"/>; the image's status is left alone.</remarks>
 public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time)
 {
-    /// <summary>Starts a copy. A copy to the same store of an earlier attempt, or of one that is gone, is taken
-    /// over.</summary>
+    /// <summary>Reason of the refusal while another job copies the same image to the same store.</summary>
+    public const string CopyUnderWay = "copy_under_way";
+
+    /// <summary>Starts an attempt at a copy, under a generation of its own. An earlier attempt of the same job, or one
+    /// whose lease has run out, is fenced off.</summary>
     /// <param name="location">The bytes to copy.</param>
     /// <param name="storeId">The store to copy to.</param>
     /// <param name="owner">The job: the same in each of its attempts, and unique among all others.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
     /// <returns>Null when the image has its bytes in that store already.</returns>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.Gone"/>: the image has these bytes no more.
+    /// <exception cref="RegistryException"><see cref="ErrorCode.Gone"/>: the image no longer has these bytes.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for a copy.
-    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
+    /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: the project's limits cannot be read.
     /// -or- <see cref="ErrorCode.Conflict"/>: another job is copying them there.
+    /// -or- <see cref="ErrorCode.Fenced"/>: the attempt no longer has its job.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public async Task<UploadIntent?> BeginAsync(
-        ImageLocation location, string storeId, string owner, TimeSpan lease, CancellationToken cancellationToken)
+        ImageLocation location, string storeId, IntentOwner owner, TimeSpan lease, CancellationToken cancellationToken)
     {
         var copyId = Guid.CreateVersion7(time.GetUtcNow());
         var limits = await quota.AskAsync(databases, location.ImageId, cancellationToken).ConfigureAwait(false);
         return await WriteTransaction.RunAsync(
             databases,
-            async (db, _) =>
+            async (db, attempt) =>
             {
                 var image = await LoadLockedAsync(db, location, cancellationToken).ConfigureAwait(false);
+                if (attempt > 1 && await db.UploadIntents.FindAsync([copyId], cancellationToken)
+                        .ConfigureAwait(false) is { } mine)
+                {
+                    return mine; // the attempt before went through, only its answer was lost
+                }
+
                 if (!HasBytes(image, location))
                 {
                     throw Gone(location);
@@ -43,27 +54,15 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
                 }
 
                 var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
-                var other = await db.UploadIntents.AsNoTracking().SingleOrDefaultAsync(
-                    i => i.ImageId == location.ImageId && i.Generation == location.Generation && i.StoreId == storeId,
-                    cancellationToken).ConfigureAwait(false);
-                if (other is not null && other.Id != copyId && other.Owner != owner && other.ExpiresAt >= now)
-                {
-                    throw new RegistryException(
-                        ErrorCode.Conflict, "The image is being copied to that store already.", "copy_under_way");
-                }
-
-                if (other is not null)
-                {
-                    await db.UploadIntents.Where(i => i.Id == other.Id).ExecuteDeleteAsync(cancellationToken)
-                        .ConfigureAwait(false);
-                }
-
+                await owner.RequireHeldAsync(db, now, cancellationToken).ConfigureAwait(false);
+                await FenceOthersAsync(db, location.ImageId, storeId, owner.Name, now, cancellationToken)
+                    .ConfigureAwait(false);
                 await quota.RequireRoomAsync(
                     db, limits, image.Owner, new ProjectNeed(StoredBytes: location.DataLength, Uploading: 0),
                     cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
-                    copyId, location.ImageId, location.Generation, storeId, owner, Timestamps.Stored(now + lease),
-                    location.DataLength);
+                    copyId, location.ImageId, image.ReserveGeneration(), storeId, owner.Name,
+                    Timestamps.Stored(now + lease), location.DataLength);
                 db.UploadIntents.Add(intent);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
@@ -75,10 +74,10 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
     /// <param name="intent">From <see cref="BeginAsync"/>.</param>
     /// <param name="location">The bytes that were copied.</param>
     /// <param name="cancellationToken">Cancels the work; not any more once the commit has begun.</param>
-    /// <returns>Whether the image has the copy now. When it was fenced, the copy is garbage: remove it.</returns>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: somebody else has taken the copy over, and what
-    /// is in the store may be theirs. -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown. Leave the
-    /// copy alone either way; if nothing refers to it, the reaper removes it.</exception>
+    /// <returns>Whether this attempt's blob is a location of the image now. When it was fenced, the blob is garbage.
+    /// A repeated call answers the same.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown. Remove the
+    /// blob through <see cref="BlobRemoval"/> only, which looks whether it has become a location.</exception>
     public Task<CommitOutcome> CommitAsync(
         UploadIntent intent, ImageLocation location, CancellationToken cancellationToken) =>
         WriteTransaction.RunAsync(
@@ -93,25 +92,30 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
 
                 var dropped = await db.UploadIntents.Where(i => i.Id == intent.Id)
                     .ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false);
-                if (dropped != 1 && await db.UploadIntents.AnyAsync(
-                        i => i.ImageId == intent.ImageId && i.Generation == intent.Generation && i.StoreId == intent.StoreId,
-                        cancellationToken).ConfigureAwait(false))
-                {
-                    throw new RegistryException(ErrorCode.Fenced, "Another attempt has taken the copy over.");
-                }
-
-                if (dropped != 1 || !HasBytes(image, location))
+                if (dropped != 1 || !HasBytes(image, location)
+                    || image!.Locations.Any(l => l.StoreId == intent.StoreId))
                 {
                     return CommitOutcome.Fenced;
                 }
 
-                image!.AddLocation(new ImageLocation(
-                    intent.Key, intent.StoreId, location.DataLength, location.IndexLength, location.IndexDigest,
-                    time.GetUtcNow()));
+                image.AddLocation(location.CopyAs(intent.Key, intent.StoreId, time.GetUtcNow()));
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return CommitOutcome.Committed;
             },
             cancellationToken);
+
+    private static async Task FenceOthersAsync(
+        RegistryDb db, string imageId, string storeId, string owner, DateTimeOffset now, CancellationToken cancellationToken)
+    {
+        var others = db.UploadIntents.Where(i => i.ImageId == imageId && i.StoreId == storeId);
+        if (await others.AnyAsync(i => i.Owner != owner && i.ExpiresAt >= now, cancellationToken).ConfigureAwait(false))
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict, "The image is being copied to that store already.", CopyUnderWay);
+        }
+
+        await others.ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     private static async Task<Image?> LoadLockedAsync(
         RegistryDb db, ImageLocation location, CancellationToken cancellationToken)
@@ -122,9 +126,8 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
     }
 
     private static bool HasBytes(Image? image, ImageLocation location) =>
-        image is not null && image.Locations.Any(l =>
-            l.Generation == location.Generation && l.IndexDigest.AsSpan().SequenceEqual(location.IndexDigest));
+        image is not null && image.Locations.Any(l => l.IndexDigest.AsSpan().SequenceEqual(location.IndexDigest));
 
     private static RegistryException Gone(ImageLocation location) =>
-        new(ErrorCode.Gone, $"Image {location.ImageId} has these bytes no more.");
+        new(ErrorCode.Gone, $"Image {location.ImageId} no longer has these bytes.");
 }

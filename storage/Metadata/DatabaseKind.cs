@@ -2,6 +2,7 @@ using System.Data.Common;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
+using Registry.Storage.Domain;
 
 namespace Registry.Storage.Metadata;
 
@@ -131,6 +132,17 @@ internal static class DatabaseDialect
                 $"select pg_advisory_xact_lock(hashtextextended({projectId}, 0))", cancellationToken)
                 .ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Reads a job, which others can read but not change until the transaction ends.</summary>
+    /// <remarks>On SQLite a transaction is the only writer anyway. Taken after an image's lock, never before.</remarks>
+    /// <returns>Null when there is no such job.</returns>
+    public static async Task<Job?> ShareJobAsync(RegistryDb db, Guid id, CancellationToken cancellationToken)
+    {
+        var rows = db.Database.IsSqlite()
+            ? db.Jobs.Where(j => j.Id == id)
+            : db.Jobs.FromSql($"select * from jobs where id = {id} for share");
+        return (await rows.AsNoTracking().ToListAsync(cancellationToken).ConfigureAwait(false)).SingleOrDefault();
     }
 
     /// <summary>The end of a query that picks a row to work on: not one that somebody else is just picking.</summary>

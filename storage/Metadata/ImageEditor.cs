@@ -111,7 +111,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
                 if (await db.StagedBlobs.AsNoTracking().SingleOrDefaultAsync(s => s.ImageId == id, cancellationToken)
                         .ConfigureAwait(false) is { } staged)
                 {
-                    freed = [.. freed, staged.LocationIn(staged.StoreId, time.GetUtcNow())];
+                    freed = [.. freed, staged.AsLocation(time.GetUtcNow())];
                 }
 
                 image.Delete(time.GetUtcNow());
@@ -154,15 +154,17 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
     /// <summary>Forgets one of the places where an image's bytes are. The blob there is garbage from then on.</summary>
     /// <param name="id">The image. That it may lose a place is the caller's to know.</param>
     /// <param name="storeId">The store.</param>
+    /// <param name="isWhole">Whether another location was found in its store, complete, a moment ago.</param>
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <returns>The place, for who wants the blob removed before the reaper comes.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.NotFound"/>: there is no such image, or the store has not
     /// got it.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not active.
     /// -or- <see cref="ErrorCode.Forbidden"/>: the store is the last.
+    /// -or- <see cref="ErrorCode.Conflict"/>: no other location is known to be whole.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.</exception>
     public async Task<ImageLocation> RemoveLocationAsync(
-        string id, string storeId, CancellationToken cancellationToken)
+        string id, string storeId, Func<ImageLocation, bool> isWhole, CancellationToken cancellationToken)
     {
         ImageLocation? removed = null;
         return await WriteTransaction.RunAsync(
@@ -176,7 +178,7 @@ public sealed class ImageEditor(IDbContextFactory<RegistryDb> databases, Storage
                     return removed; // the attempt before went through, only its answer was lost
                 }
 
-                removed = image.RemoveLocation(storeId, time.GetUtcNow());
+                removed = image.RemoveLocation(storeId, isWhole, time.GetUtcNow());
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return removed;
             },

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
 
 namespace Registry.Storage.Metadata;
@@ -15,7 +16,7 @@ public sealed record ImportOutcome
     /// <summary>The stores that have the bytes now: the staging store itself, and those of <see cref="Copies"/>.</summary>
     public required IReadOnlyList<string> StoreIds { get; init; }
 
-    /// <summary>The promises of the copies to other stores.</summary>
+    /// <summary>The promises of the copies to other stores, one for each of them.</summary>
     public required IReadOnlyList<UploadIntent> Copies { get; init; }
 
     /// <summary>Properties to set on the image.</summary>
@@ -23,6 +24,11 @@ public sealed record ImportOutcome
 
     /// <summary>The location that the bytes were taken over from; null when there is none.</summary>
     public LocationOrigin? Origin { get; init; }
+
+    // The name of the blob in each of the stores: the staged one itself, or the copy.
+    internal Dictionary<string, BlobKey> KeysOf(StagedBlob staged) => StoreIds.ToDictionary(
+        storeId => storeId,
+        storeId => storeId == staged.StoreId ? staged.Key : Copies.Single(copy => copy.StoreId == storeId).Key);
 }
 
 /// <summary>A location that a client named.</summary>
@@ -88,27 +94,34 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
             cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Promises a copy of the staged bytes in another store. A promise of an attempt before is taken
-    /// over.</summary>
+    /// <summary>Promises a copy of the staged bytes in another store, under a generation of its own. The promise of an
+    /// earlier attempt at the same copy is dropped, which fences that attempt off.</summary>
     /// <param name="staged">The bytes.</param>
     /// <param name="storeId">The store to copy to.</param>
-    /// <param name="owner">This process, unique among all that ever ran.</param>
+    /// <param name="owner">This process, unique among all that ever ran, with the attempt at its job.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: these bytes are staged no more.
+    /// <exception cref="RegistryException"><see cref="ErrorCode.Fenced"/>: these bytes are no longer staged, or the attempt
+    /// no longer has its job.
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: the project has no room for a copy.
     /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public async Task<UploadIntent> BeginCopyAsync(
-        StagedBlob staged, string storeId, string owner, TimeSpan lease, CancellationToken cancellationToken)
+        StagedBlob staged, string storeId, IntentOwner owner, TimeSpan lease, CancellationToken cancellationToken)
     {
         var id = Guid.CreateVersion7(time.GetUtcNow());
         var limits = await quota.AskAsync(databases, staged.ImageId, cancellationToken).ConfigureAwait(false);
         return await WriteTransaction.RunAsync(
             databases,
-            async (db, _) =>
+            async (db, attempt) =>
             {
                 var image = await LoadLockedAsync(db, staged.ImageId, cancellationToken).ConfigureAwait(false);
+                if (attempt > 1 && await db.UploadIntents.FindAsync([id], cancellationToken)
+                        .ConfigureAwait(false) is { } mine)
+                {
+                    return mine; // the attempt before went through, only its answer was lost
+                }
+
                 var present = await StagingLedger.FindAsync(db, staged.ImageId, cancellationToken)
                     .ConfigureAwait(false);
                 if (image?.Status != ImageStatus.Importing || present?.Key != staged.Key)
@@ -116,15 +129,15 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
                     throw Over(staged.ImageId);
                 }
 
-                await db.UploadIntents
-                    .Where(i => i.ImageId == staged.ImageId && i.Generation == staged.Generation && i.StoreId == storeId)
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                await owner.RequireHeldAsync(db, now, cancellationToken).ConfigureAwait(false);
+                await db.UploadIntents.Where(i => i.ImageId == staged.ImageId && i.StoreId == storeId)
                     .ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false);
                 await quota.RequireRoomAsync(
                     db, limits, image.Owner, new ProjectNeed(StoredBytes: staged.DataLength), cancellationToken)
                     .ConfigureAwait(false);
-                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
-                    id, staged.ImageId, staged.Generation, storeId, owner, Timestamps.Stored(now + lease),
+                    id, staged.ImageId, image.ReserveGeneration(), storeId, owner.Name, Timestamps.Stored(now + lease),
                     staged.DataLength);
                 db.UploadIntents.Add(intent);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
@@ -152,7 +165,8 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
             {
                 var image = await LoadLockedAsync(db, staged.ImageId, cancellationToken).ConfigureAwait(false);
                 var leftover = outcome.StoreIds.Contains(staged.StoreId) ? null : staged;
-                if (image is not null && image.Locations.Any(l => l.Generation == staged.Generation))
+                var keys = outcome.KeysOf(staged);
+                if (image is not null && image.Locations.Any(l => keys.GetValueOrDefault(l.StoreId) == l.Key))
                 {
                     return leftover; // an attempt before went through, only its answer was lost
                 }
@@ -188,9 +202,9 @@ public sealed class ImportLedger(IDbContextFactory<RegistryDb> databases, Storag
 
                 var now = time.GetUtcNow();
                 image.Activate(outcome.Result, now);
-                foreach (var storeId in outcome.StoreIds)
+                foreach (var (storeId, key) in keys)
                 {
-                    var location = staged.LocationIn(storeId, now);
+                    var location = staged.AsLocation(now).CopyAs(key, storeId, now);
                     location.Describe(outcome.Origin?.Url, outcome.Origin?.Metadata);
                     image.AddLocation(location);
                 }

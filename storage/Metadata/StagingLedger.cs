@@ -19,7 +19,7 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
     /// <param name="imageId">The image: queued, or importing for a job.</param>
     /// <param name="isJob">Whether the image's import asks, and not a client.</param>
     /// <param name="storeId">The store that the blob goes to.</param>
-    /// <param name="owner">This process, unique among all that ever ran.</param>
+    /// <param name="owner">This process, unique among all that ever ran, with the attempt at its job.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="expectedBytes">Length as stated; null when unknown. So much room is promised.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
@@ -27,13 +27,13 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for so much.
     /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not queued.
-    /// -or- <see cref="ErrorCode.Fenced"/>: it is not importing any more.
+    /// -or- <see cref="ErrorCode.Fenced"/>: it is no longer importing, or the attempt no longer has its job.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public async Task<UploadIntent> BeginAsync(
         string imageId,
         bool isJob,
         string storeId,
-        string owner,
+        IntentOwner owner,
         TimeSpan lease,
         long? expectedBytes,
         CancellationToken cancellationToken)
@@ -54,6 +54,8 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
                 var image = await ImageQueries.FindAsync(
                     db, imageId, Viewer.System, tracking: true, cancellationToken).ConfigureAwait(false)
                     ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {imageId}");
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                await owner.RequireHeldAsync(db, now, cancellationToken).ConfigureAwait(false);
                 if (isJob)
                 {
                     image.BeginImportedBytes();
@@ -77,9 +79,8 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
                     },
                     Replaces: imageId);
                 await quota.RequireRoomAsync(db, limits, image.Owner, need, cancellationToken).ConfigureAwait(false);
-                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
-                    id, imageId, image.Generation, storeId, owner, Timestamps.Stored(now + lease), reserved);
+                    id, imageId, image.Generation, storeId, owner.Name, Timestamps.Stored(now + lease), reserved);
                 db.UploadIntents.Add(intent);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;
@@ -104,9 +105,10 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
                 var image = await db.Images.AsTracking()
                     .SingleOrDefaultAsync(i => i.Id == intent.ImageId, cancellationToken).ConfigureAwait(false);
                 var before = await FindAsync(db, intent.ImageId, cancellationToken).ConfigureAwait(false);
-                if (before?.Key == staged.Key)
+                if (before?.Key == staged.Key || await IsLocationAsync(db, staged, cancellationToken).ConfigureAwait(false))
                 {
-                    return new StagingOutcome(CommitOutcome.Committed, null); // only the answer was lost
+                    // Only the answer was lost; another worker may have completed the import with these bytes since.
+                    return new StagingOutcome(CommitOutcome.Committed, null);
                 }
 
                 var dropped = await db.UploadIntents.Where(i => i.Id == intent.Id)
@@ -134,6 +136,11 @@ public sealed class StagingLedger(IDbContextFactory<RegistryDb> databases, Stora
         await using var disposal = db.ConfigureAwait(false);
         return await FindAsync(db, imageId, cancellationToken).ConfigureAwait(false);
     }
+
+    private static Task<bool> IsLocationAsync(RegistryDb db, StagedBlob staged, CancellationToken cancellationToken) =>
+        db.Locations.AnyAsync(
+            l => l.ImageId == staged.ImageId && l.StoreId == staged.StoreId && l.Generation == staged.Generation,
+            cancellationToken);
 
     internal static Task<StagedBlob?> FindAsync(RegistryDb db, string imageId, CancellationToken cancellationToken) =>
         db.StagedBlobs.AsNoTracking().SingleOrDefaultAsync(s => s.ImageId == imageId, cancellationToken);

@@ -35,7 +35,7 @@ public sealed partial class UploadLedger(
     /// <summary>Starts an upload, in one transaction.</summary>
     /// <param name="imageId">The image. That the caller may upload to it is the caller's to know.</param>
     /// <param name="storeId">The store that the blob goes to.</param>
-    /// <param name="owner">This process, unique among all that ever ran.</param>
+    /// <param name="owner">This process, unique among all that ever ran, or an attempt at a job.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="expectedBytes">Length as stated; null when unknown. So much room is promised.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
@@ -43,11 +43,12 @@ public sealed partial class UploadLedger(
     /// -or- <see cref="ErrorCode.QuotaExceeded"/>: its project has no room for so much.
     /// -or- <see cref="ErrorCode.IdentityUnavailable"/>: nobody can tell what its project may have.
     /// -or- <see cref="ErrorCode.InvalidStatusTransition"/>: it is not queued.
+    /// -or- <see cref="ErrorCode.Fenced"/>: the attempt no longer has its job.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
     public async Task<UploadIntent> BeginAsync(
         string imageId,
         string storeId,
-        string owner,
+        IntentOwner owner,
         TimeSpan lease,
         long? expectedBytes,
         CancellationToken cancellationToken)
@@ -68,14 +69,15 @@ public sealed partial class UploadLedger(
                 var image = await ImageQueries.FindAsync(
                     db, imageId, Viewer.System, tracking: true, cancellationToken).ConfigureAwait(false)
                     ?? throw new RegistryException(ErrorCode.NotFound, $"No image found with ID {imageId}");
+                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
+                await owner.RequireHeldAsync(db, now, cancellationToken).ConfigureAwait(false);
                 image.BeginUpload(time.GetUtcNow());
                 var reserved = expectedBytes ?? 0;
                 await quota.RequireRoomAsync(
                     db, limits, image.Owner, new ProjectNeed(StoredBytes: reserved, Uploading: 1), cancellationToken)
                     .ConfigureAwait(false);
-                var now = await DatabaseDialect.NowAsync(db, time, cancellationToken).ConfigureAwait(false);
                 var intent = new UploadIntent(
-                    uploadId, imageId, image.Generation, storeId, owner, Timestamps.Stored(now + lease), reserved);
+                    uploadId, imageId, image.Generation, storeId, owner.Name, Timestamps.Stored(now + lease), reserved);
                 db.UploadIntents.Add(intent);
                 await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
                 return intent;

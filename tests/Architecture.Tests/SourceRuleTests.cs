@@ -61,6 +61,19 @@ public sealed partial class SourceRuleTests
     }
 
     [Fact]
+    public void A_blob_is_deleted_by_its_key_only_behind_the_fence()
+    {
+        var offenders =
+            from file in SourceTree.Files("storage", "api")
+            where file.Path is not ("storage/Blobs/BlobRemoval.cs" or "storage/Blobs/S3/S3BlobWriter.cs")
+            from line in file.CodeLines
+            where DeletedByKey().IsMatch(line.Text)
+            select $"{file.Path}:{line.Number}: another attempt may have committed it; use BlobRemoval";
+
+        Assert.Empty(offenders);
+    }
+
+    [Fact]
     public void No_exception_is_swallowed_in_silence()
     {
         var offenders = SourceTree.Files()
@@ -96,9 +109,14 @@ public sealed partial class SourceRuleTests
     public void The_rules_read_the_real_tree()
     {
         Assert.Contains(SourceTree.Files("engine"), file => file.Path == "engine/Disks/DiskImage.cs");
+        Assert.Matches(DeletedByKey(), "await store.DeleteAsync(entry.Key, cancellationToken)");
+        Assert.Matches(DeletedByKey(), "store.DeleteAsync(key, token)");
         Assert.Matches(EmptyCatch(), "try { x(); } catch (IOException e) when (e.HResult == 1)\n{\n}");
         Assert.DoesNotMatch(EmptyCatch(), "catch (OperationCanceledException)\n{\n    // The server stops.\n}");
     }
+
+    [GeneratedRegex(@"\.DeleteAsync\((\w+\.)*_?[kK]ey\b")]
+    private static partial Regex DeletedByKey();
 
     [GeneratedRegex(@"\bcatch\s*(\([^)]*\)\s*)?(when\s*\([^{]*\)\s*)?\{\s*\}")]
     private static partial Regex EmptyCatch();

@@ -37,6 +37,7 @@ FaultCheck[] checks =
     new JsonBombs(),
     new ClockSteps(),
     new FlippedBits(),
+    new PausedWorkers(),
 ];
 const int failed = 1, cannotRun = 2, misused = 64;
 string on = "both", only = "";

@@ -12,6 +12,8 @@ namespace Registry.Support;
 public sealed partial class RegistryProcess : IAsyncDisposable
 {
     private const int Terminate = 15;
+    private const int Continue = 18;
+    private const int Stop = 19;
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(35);
     private readonly Process _process;
@@ -123,6 +125,12 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         await _process.WaitForExitAsync(limit.Token);
         Assert.True(_process.ExitCode == 0, $"The registry ended with code {_process.ExitCode}:\n{Log}");
     }
+
+    /// <summary>Stops it in the middle of whatever it does, as a machine does that swaps or is moved.</summary>
+    public void Pause() => Assert.Equal(0, SendSignal(_process.Id, Stop));
+
+    /// <summary>Lets it continue where it was stopped.</summary>
+    public void Resume() => Assert.Equal(0, SendSignal(_process.Id, Continue));
 
     /// <summary>Ends it as a power cut would.</summary>
     public async Task KillAsync()

@@ -113,13 +113,12 @@ public sealed class LostWorkerTests : IAsyncLifetime
     public async Task A_job_that_took_each_of_its_workers_along_is_given_up()
     {
         var (run, _) = await LeaseCloneAsync();
-        var queue = _app.Services.GetRequiredService<JobQueue>();
-        await queue.ReclaimAsync(RegistryApp.Stop);
+        await Queue.ReclaimAsync(RegistryApp.Stop);
         var job = run.Job;
         while (job.Attempt <= job.AttemptsMax)
         {
-            await queue.ReclaimAsync(RegistryApp.Stop);
-            job = (await queue.LeaseAsync(job.Id, $"worker {job.Attempt}", Lease, RegistryApp.Stop))!;
+            await Queue.ReclaimAsync(RegistryApp.Stop);
+            job = (await Queue.LeaseAsync(job.Id, $"worker {job.Attempt}", Lease, RegistryApp.Stop))!;
         }
 
         await _app.Services.GetRequiredService<JobAttempts>().RunAsync(job, RegistryApp.Stop);
@@ -128,6 +127,136 @@ public sealed class LostWorkerTests : IAsyncLifetime
             ("failed", "attempts_exhausted"),
             (ended.GetProperty("status").GetString(), ended.GetProperty("reason").GetString()));
         Assert.Equal(0, await CountAsync("clone"));
+    }
+
+    [Fact]
+    public async Task A_job_whose_new_image_is_protected_is_cancelled_all_the_same()
+    {
+        var (run, made) = await LeaseCloneAsync();
+        using var patch = new HttpRequestMessage(HttpMethod.Patch, $"/v2/images/{made}")
+        {
+            Content = new StringContent(
+                """[{"op":"replace","path":"/protected","value":true}]""", null,
+                "application/openstack-images-v2.1-json-patch"),
+        };
+        using var patched = await _app.Http.SendAsync(patch, RegistryApp.Stop);
+        Assert.Equal(200, (int)patched.StatusCode);
+        await Queue.ReclaimAsync(RegistryApp.Stop);
+        using var cancelled = await _app.SendAsync(HttpMethod.Post, $"/registry/v1/jobs/{run.Job.Id}/cancel");
+        Assert.Equal("cancelled", (await RegistryApp.JsonAsync(cancelled)).GetProperty("status").GetString());
+        Assert.Equal("queued", (await _app.ShowAsync(made)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task A_job_whose_clean_up_always_fails_ends_within_its_attempts_and_a_few_more()
+    {
+        var handler = new StubbornHandler();
+        await Queue.EnqueueAsync(new JobOrder(handler.Kind, "{}") { AttemptsMax = 2 }, RegistryApp.Stop);
+        var attempts = ActivatorUtilities.CreateInstance<JobAttempts>(_app.Services, (IEnumerable<IJobHandler>)[handler]);
+        for (var attempt = 1; attempt <= 2 + JobAttempts.GiveUpsMax; attempt++)
+        {
+            Assert.Equal(JobStatus.Pending, await StatusAsync(handler.Kind));
+            await attempts.RunAsync(await LeaseAsync(handler.Kind), RegistryApp.Stop);
+        }
+
+        Assert.Equal(JobStatus.Failed, await StatusAsync(handler.Kind));
+        Assert.Equal((2, 1 + JobAttempts.GiveUpsMax), (handler.Runs, handler.GiveUps));
+    }
+
+    [Fact]
+    public async Task A_new_image_that_the_last_worker_completed_before_it_went_away_is_no_failure()
+    {
+        var (run, made) = await LeaseCloneAsync();
+        await Handler(run).RunAsync(run, RegistryApp.Stop);
+        var job = run.Job;
+        while (job.Attempt <= job.AttemptsMax)
+        {
+            await Queue.ReclaimAsync(RegistryApp.Stop);
+            job = (await Queue.LeaseAsync(job.Id, $"worker {job.Attempt}", Lease, RegistryApp.Stop))!;
+        }
+
+        await _app.Services.GetRequiredService<JobAttempts>().RunAsync(job, RegistryApp.Stop);
+        Assert.Equal(JobStatus.Succeeded, await StatusAsync("provision"));
+        Assert.Equal("active", (await _app.ShowAsync(made)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task An_attempt_that_lost_its_job_begins_nothing()
+    {
+        var id = await _app.UploadAsync(Bytes());
+        var copy = await LeaseAsync($"/registry/v1/images/{id}/copies", new { store = "two" });
+        await TakeOverAsync(copy);
+        var refused = await Assert.ThrowsAsync<RegistryException>(() => Handler(copy).RunAsync(copy, RegistryApp.Stop));
+        Assert.Equal(ErrorCode.Fenced, refused.Code);
+        Assert.Equal("one", (await _app.ShowAsync(id)).GetProperty("stores").GetString());
+
+        var (clone, made) = await LeaseCloneAsync();
+        await TakeOverAsync(clone);
+        refused = await Assert.ThrowsAsync<RegistryException>(() => Handler(clone).RunAsync(clone, RegistryApp.Stop));
+        Assert.Equal(ErrorCode.Fenced, refused.Code);
+        Assert.Equal("queued", (await _app.ShowAsync(made)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task A_status_that_an_earlier_attempt_has_changed_is_tried_again()
+    {
+        var handler = new StubbornHandler
+        {
+            Fails = () => new RegistryException(ErrorCode.InvalidStatusTransition, "saving to saving"),
+        };
+        await Queue.EnqueueAsync(new JobOrder(handler.Kind, "{}"), RegistryApp.Stop);
+        var attempts = ActivatorUtilities.CreateInstance<JobAttempts>(_app.Services, (IEnumerable<IJobHandler>)[handler]);
+        await attempts.RunAsync(await LeaseAsync(handler.Kind), RegistryApp.Stop);
+        Assert.Equal(JobStatus.Pending, await StatusAsync(handler.Kind));
+    }
+
+    private JobQueue Queue => _app.Services.GetRequiredService<JobQueue>();
+
+    private async Task TakeOverAsync(JobRun run)
+    {
+        await Queue.ReclaimAsync(RegistryApp.Stop);
+        Assert.NotNull(await Queue.LeaseAsync(run.Job.Id, "the next worker", Lease, RegistryApp.Stop));
+    }
+
+    private async Task<JobStatus> StatusAsync(string kind)
+    {
+        await using var db = await OpenDatabaseAsync();
+        return (await db.Jobs.SingleAsync(j => j.Kind == kind, RegistryApp.Stop)).Status;
+    }
+
+    private async Task<Job> LeaseAsync(string kind)
+    {
+        await using (var db = await OpenDatabaseAsync())
+        {
+            var id = (await db.Jobs.SingleAsync(j => j.Kind == kind, RegistryApp.Stop)).Id;
+            return (await Queue.LeaseAsync(id, "worker", Lease, RegistryApp.Stop))!; // due or not
+        }
+    }
+
+    private Task<RegistryDb> OpenDatabaseAsync() => _app.Services.GetRequiredService<IDbContextFactory<RegistryDb>>()
+        .CreateDbContextAsync(RegistryApp.Stop);
+
+    private sealed class StubbornHandler : IJobHandler
+    {
+        public string Kind => "stubborn";
+
+        public int Runs { get; private set; }
+
+        public int GiveUps { get; private set; }
+
+        public Func<Exception> Fails { get; init; } = () => new InvalidOperationException("odd");
+
+        public Task<string?> RunAsync(JobRun run, CancellationToken cancellationToken)
+        {
+            Runs++;
+            throw Fails();
+        }
+
+        public Task GiveUpAsync(Job job, string code, string message)
+        {
+            GiveUps++;
+            throw new RegistryException(ErrorCode.Protected, "It is protected.");
+        }
     }
 
     private async Task<int> CountAsync(string name) =>

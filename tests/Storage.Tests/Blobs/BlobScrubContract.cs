@@ -94,7 +94,7 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
 
         var intent = await copies.BeginAsync(source, "s2", "me", Grace, Cancellation);
         Database.Time.SetUtcNow(DateTimeOffset.UtcNow + (Grace * 3));
-        await BlobCopy.RunAsync(first, source, second, _ => { }, Cancellation);
+        await BlobCopy.RunAsync(first, source, second, intent!.Key, _ => { }, Cancellation);
         Assert.Empty(await Database.Reaper.ReapAsync(second, Grace, Cancellation)); // it is promised
         Assert.Equal(CommitOutcome.Committed, await copies.CommitAsync(intent!, source, Cancellation));
         Assert.Equal(CommitOutcome.Committed, await copies.CommitAsync(intent!, source, Cancellation));
@@ -103,7 +103,7 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
         Assert.Empty((await ScrubAsync(second, Report)).Findings);
         Assert.Equal(
             await File.ReadAllBytesAsync(Path.Combine(Blob(directory, "s1", source.Key), "data"), Cancellation),
-            await File.ReadAllBytesAsync(Path.Combine(Blob(directory, "s2", source.Key), "data"), Cancellation));
+            await File.ReadAllBytesAsync(Path.Combine(Blob(directory, "s2", intent.Key), "data"), Cancellation));
     }
 
     [Fact]
@@ -116,9 +116,9 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
         var copies = Database.Get<CopyLedger>();
         var killed = await copies.BeginAsync(source, "s2", "job 1", Grace, Cancellation);
         var next = await copies.BeginAsync(source, "s2", "job 1", Grace, Cancellation);
-        await BlobCopy.RunAsync(first, source, second, _ => { }, Cancellation);
-        var zombie = await Assert.ThrowsAsync<RegistryException>(() => copies.CommitAsync(killed!, source, Cancellation));
-        Assert.Equal(ErrorCode.Fenced, zombie.Code);
+        Assert.NotEqual(killed!.Key, next!.Key);
+        await BlobCopy.RunAsync(first, source, second, next.Key, _ => { }, Cancellation);
+        Assert.Equal(CommitOutcome.Fenced, await copies.CommitAsync(killed, source, Cancellation));
         Assert.Equal(CommitOutcome.Committed, await copies.CommitAsync(next!, source, Cancellation));
         Assert.Empty((await ScrubAsync(second, Report)).Findings);
     }
@@ -150,7 +150,7 @@ public abstract class BlobScrubContract(TestDatabases databases, DatabaseKind ki
         var source = await UploadAsync(first, 300_000);
         Flip(directory, source.Key, 200_000);
         await Assert.ThrowsAsync<BlobCorruptException>(
-            () => BlobCopy.RunAsync(first, source, second, _ => { }, Cancellation));
+            () => BlobCopy.RunAsync(first, source, second, source.Key, _ => { }, Cancellation));
         Assert.Null(await second.StatAsync(source.Key, Cancellation));
         Assert.Empty(await second.ListAsync(Cancellation).ToListAsync(Cancellation));
     }

@@ -38,7 +38,9 @@ public abstract class ImportLedgerContract(TestDatabases databases, DatabaseKind
         var loaded = await LoadAsync(image.Id);
         Assert.Equal(ImageStatus.Active, loaded.Status);
         Assert.Equal(["s1", "s2"], loaded.Locations.Select(l => l.StoreId).Order());
-        Assert.All(loaded.Locations, location => Assert.Equal(staged.Key, location.Key));
+        Assert.Equal(
+            [staged.Key, copy.Key], loaded.Locations.OrderBy(l => l.StoreId).Select(location => location.Key));
+        Assert.NotEqual(staged.Key, copy.Key);
         Assert.Null(await Staging.FindAsync(image.Id, Cancellation));
         await using var db = await Database.OpenAsync();
         Assert.Empty(await db.UploadIntents.ToListAsync(Cancellation));

@@ -74,6 +74,51 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     }
 
     [Fact]
+    public async Task A_job_whose_lease_ran_out_before_the_answer_came_is_not_resumed()
+    {
+        var lease = TimeSpan.FromMilliseconds(5);
+        var queue = new JobQueue(new InterceptedDatabases(Database.Options, _loses), Database.Time);
+        var asked = await queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation);
+        _loses.Meanwhile = () => Database.Time.Advance(lease * 2); // PostgreSQL's own clock goes on by itself
+        var job = await LoseAsync(() => queue.LeaseAsync(["copy"], "w", lease, Cancellation));
+        Assert.Equal((asked.Id, 2), (job!.Id, job.Attempt));
+    }
+
+    [Fact]
+    public async Task A_job_that_is_resumed_has_its_lease_renewed()
+    {
+        var queue = new JobQueue(new InterceptedDatabases(Database.Options, _loses), Database.Time);
+        await queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation);
+        await queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation);
+        var other = await queue.LeaseAsync(["copy"], "w", Lease, Cancellation); // whose end was never recorded
+        _loses.Meanwhile = () => Database.Time.Advance(Lease / 2);
+        var job = await LoseAsync(() => queue.LeaseAsync(["copy"], "w", Lease, Cancellation));
+        Assert.NotEqual(other!.Id, job!.Id);
+        Assert.Equal(1, job.Attempt);
+        await using var db = await Database.OpenAsync();
+        var now = await DatabaseDialect.NowAsync(db, Database.Time, Cancellation);
+        Assert.True(job.LeaseUntil > now + (Lease * 0.9));
+    }
+
+    [Fact]
+    public async Task A_copy_whose_answers_are_lost_is_one_copy()
+    {
+        var databases = new InterceptedDatabases(Database.Options, _loses);
+        var quota = Database.Get<StorageQuota>();
+        var image = Images.Queued();
+        await Database.Editor.CreateAsync(image, Cancellation);
+        var upload = await Database.Ledger.BeginAsync(image.Id, "s1", "me", Lease, null, Cancellation);
+        await Database.Ledger.CommitAsync(upload, Images.Result(), Cancellation);
+        await using var db = await Database.OpenAsync();
+        var source = await db.Locations.AsNoTracking().SingleAsync(l => l.ImageId == image.Id, Cancellation);
+        var copies = new CopyLedger(databases, quota, Database.Time);
+        var intent = await LoseAsync(() => copies.BeginAsync(source, "s2", "job 1", Lease, Cancellation));
+        Assert.Equal(source.Generation + 1, intent!.Generation);
+        Assert.Equal(CommitOutcome.Committed, await LoseAsync(() => copies.CommitAsync(intent, source, Cancellation)));
+        Assert.Equal(2, await db.Locations.CountAsync(l => l.ImageId == image.Id, Cancellation));
+    }
+
+    [Fact]
     public async Task A_database_that_stays_away_is_told_as_such()
     {
         var editor = new ImageEditor(
@@ -108,6 +153,9 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
     {
         public int Next { get; set; }
 
+        /// <summary>Happens while the answer is lost.</summary>
+        public Action? Meanwhile { get; set; }
+
         public override Task TransactionCommittedAsync(
             DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken = default)
         {
@@ -117,6 +165,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
             }
 
             Next--;
+            Meanwhile?.Invoke();
             throw transaction is NpgsqlTransaction
                 ? new NpgsqlException("connection reset", new IOException("connection reset"))
                 : new SqliteException("busy", 5);
