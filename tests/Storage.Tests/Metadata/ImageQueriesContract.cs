@@ -1,6 +1,7 @@
 using System.Text.Json;
 using FsCheck;
 using FsCheck.Fluent;
+using Microsoft.EntityFrameworkCore;
 using Registry.Storage.Domain;
 using Registry.Storage.Metadata;
 using Registry.Storage.Tests.Domain;
