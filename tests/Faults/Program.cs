@@ -34,6 +34,7 @@ FaultCheck[] checks =
     new SlowClients(),
     new MemorySqueeze(),
     new DescriptorFlood(),
+    new Soak(),
     new JsonBombs(),
     new ClockSteps(),
     new FlippedBits(),
