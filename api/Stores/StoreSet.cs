@@ -212,8 +212,7 @@ public sealed partial class StoreSet : IDisposable
     {
         try
         {
-            await _health.RecordAsync(
-                corrupt.Key.ImageId, corrupt.StoreId, isDamaged: true, CancellationToken.None);
+            await _health.RecordAsync(corrupt.Key, corrupt.StoreId, isDamaged: true, CancellationToken.None);
         }
         catch (Exception e) when (e is RegistryException or DbException)
         {

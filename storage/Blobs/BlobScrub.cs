@@ -197,7 +197,7 @@ public sealed class BlobScrub(
         if (finding is not { Problem: ScrubProblem.Unreadable })
         {
             await health.RecordAsync(
-                location.ImageId, location.StoreId, isDamaged: finding is not null, cancellationToken)
+                location.Key, location.StoreId, isDamaged: finding is not null, cancellationToken)
                 .ConfigureAwait(false);
         }
     }

@@ -151,7 +151,7 @@ public sealed class JobTests : IAsyncLifetime
     }
 
     private string Data(string store, string imageId) =>
-        Path.Combine(_directory.File(store), imageId, "1", "data");
+        Path.Combine(_directory.File(store), imageId, store == "one" ? "1" : "2", "data"); // the copy comes second
 
     private async Task<JsonElement> PostAsync(string path, string body, int status)
     {

@@ -1,6 +1,8 @@
 using System.Net.Http.Json;
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using Registry.Storage.Blobs;
 using Registry.Storage.Metadata;
 using Registry.Support;
 
@@ -40,9 +42,12 @@ public sealed class LastWholeCopyTests : IAsyncLifetime
     {
         var id = await CopiedAsync();
         var health = _app.Services.GetRequiredService<LocationHealth>();
-        await health.RecordAsync(id, "two", isDamaged: true, RegistryApp.Stop);
+        var copy = await CopyOfAsync(id);
+        Assert.False(await health.RecordAsync(
+            copy with { Generation = copy.Generation - 1 }, "two", isDamaged: true, RegistryApp.Stop)); // an earlier one
+        Assert.True(await health.RecordAsync(copy, "two", isDamaged: true, RegistryApp.Stop));
         await RefusedAsync(id, isPatch);
-        await health.RecordAsync(id, "two", isDamaged: false, RegistryApp.Stop);
+        await health.RecordAsync(copy, "two", isDamaged: false, RegistryApp.Stop);
         await RemovedAsync(id, isPatch);
     }
 
@@ -118,6 +123,13 @@ public sealed class LastWholeCopyTests : IAsyncLifetime
                 """[{"op":"remove","path":"/locations/0"}]""", null, "application/openstack-images-v2.1-json-patch"),
         };
         return await _app.Http.SendAsync(patch, RegistryApp.Stop);
+    }
+
+    private async Task<BlobKey> CopyOfAsync(string id)
+    {
+        await using var db = await _app.Services.GetRequiredService<IDbContextFactory<RegistryDb>>()
+            .CreateDbContextAsync(RegistryApp.Stop);
+        return (await db.Locations.SingleAsync(l => l.ImageId == id && l.StoreId == "two", RegistryApp.Stop)).Key;
     }
 
     // An image in both stores; the first has it longest.
