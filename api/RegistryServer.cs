@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Grpc.AspNetCore.Server;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -278,6 +279,8 @@ public static class RegistryServer
             grpc.Interceptors.Add<GrpcErrors>();
             grpc.IgnoreUnknownServices = true; // its catch-all routes would turn the Image API's 405s into 404s
         });
+        services.AddOptions<GrpcServiceOptions>().Configure<ProcessMemory>(
+            (grpc, memory) => grpc.MaxReceiveMessageSize = GrpcGate.MessageBytes(memory.Whole.Bytes));
         services.AddGrpcReflection();
         services.AddOpenApiDocument();
         services.AddGrpcHealthChecks().AddCheck<DatabaseHealth>("database").AddCheck<RoomHealth>("room");
@@ -301,6 +304,7 @@ public static class RegistryServer
             context.Response.StatusCode = StatusCodes.Status404NotFound;
             return Task.CompletedTask;
         }));
+        app.UseWhen(context => Listeners.Of(context) == Listener.Grpc, grpc => grpc.UseMiddleware<GrpcGate>());
         app.UseMiddleware<CallerMiddleware>();
         app.Use(RouteErrors.RefuseEmptyNamesAsync);
         app.Use(app.Services.GetRequiredService<RoomGate>().InvokeAsync);

@@ -37,8 +37,8 @@ internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<
     /// <summary>Reason of a refusal: bits flipped between client and registry. The same may be sent again.</summary>
     public const string DamagedOnTheWay = "damaged_on_the_way";
 
-    // What a pass holds besides chunks: the heads that the inspector keeps, the index under way and two threads' stacks.
-    private const int PassBytes = (256 + 170 + 128) << 10;
+    // What a pass holds besides chunks and the inspector's: the index under way and the stacks of two threads.
+    private const int PassBytes = (170 + 128) << 10;
 
     // A table lies in the file, so a small file has none that is worth counting; the largest are 32 MiB.
     private const int LargeTablesBytes = 4 << 20;

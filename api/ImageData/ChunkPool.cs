@@ -55,6 +55,12 @@ internal sealed class ChunkPool
         return false;
     }
 
+    /// <summary>Counts bytes that an upload had to allocate beyond chunks.</summary>
+    public void Charge(long bytes) => _budget.Charge(bytes);
+
+    /// <summary>Gives charged bytes back.</summary>
+    public void Discharge(long bytes) => _budget.Return(bytes);
+
     /// <summary>Gives shares back.</summary>
     public void ReturnShares(int count)
     {

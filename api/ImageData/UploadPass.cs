@@ -30,6 +30,7 @@ internal sealed class UploadPass(
     private readonly SemaphoreSlim _buffers = new(ChunksMin);
     private readonly Channel<Chunk> _toStore = Channel.CreateBounded<Chunk>(ChunksMax);
     private int _shares;
+    private int _charged;
 
     /// <summary>Runs the pass to the end of the body.</summary>
     /// <param name="body">The client's bytes.</param>
@@ -77,6 +78,7 @@ internal sealed class UploadPass(
     public void Dispose()
     {
         pool.ReturnShares(_shares);
+        pool.Discharge(_charged);
         _buffers.Dispose();
     }
 
@@ -99,6 +101,7 @@ internal sealed class UploadPass(
                 length += filled;
                 Check(body, length, lengthMax);
                 inspector.Feed(buffer.AsSpan(0, filled));
+                ChargeInspector();
                 judge();
             }
             catch
@@ -128,6 +131,17 @@ internal sealed class UploadPass(
         }
 
         return length;
+    }
+
+    // VMDK and VHDX are judged by their first MiB, which is known when their signature has been read.
+    private void ChargeInspector()
+    {
+        var more = inspector.HeldBytes - _charged;
+        if (more > 0)
+        {
+            pool.Charge(more);
+            _charged += more;
+        }
     }
 
     // The web server's own rate limit does not cover gRPC streams, and a lease is renewed however little arrives.

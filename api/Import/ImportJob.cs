@@ -5,6 +5,7 @@ using Registry.Api.Errors;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Jobs;
+using Registry.Api.Memory;
 using Registry.Api.Stores;
 using Registry.Engine.Inspect;
 using Registry.Storage.Blobs;
@@ -31,6 +32,7 @@ internal sealed partial class ImportJob(
     DiscardedBlobs discarded,
     ImageCopier copier,
     StoreSet stores,
+    ProcessMemory memory,
     TimeProvider clock,
     IOptions<RegistryOptions> options,
     ILogger<ImportJob> logger) : IJobHandler
@@ -246,6 +248,8 @@ internal sealed partial class ImportJob(
         List<UploadIntent> copies,
         CancellationToken cancellationToken)
     {
+        using var buffers = await memory.TakeAsync(
+            memory.Uploads, BlobCopy.MemoryBytes(target, staged.DataLength), cancellationToken);
         var intent = await ledger.BeginCopyAsync(
             staged, target.Id, new IntentOwner(ImageUploads.Owner, run.Job.Lease), options.Value.Uploads.Lease,
             cancellationToken);

@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
+using Registry.Api.Memory;
 using Registry.Api.Stores;
 using Registry.Storage.Blobs;
 using Registry.Storage.Domain;
@@ -17,6 +18,7 @@ internal sealed class ImageCopier(
     UploadLedger ledger,
     StoreSet stores,
     DiscardedBlobs discarded,
+    ProcessMemory memory,
     TimeProvider clock,
     IOptions<RegistryOptions> options)
 {
@@ -33,6 +35,8 @@ internal sealed class ImageCopier(
         string imageId, IBlobStore target, JobRun run, CancellationToken cancellationToken)
     {
         var source = await FindSourceAsync(imageId, cancellationToken);
+        using var buffers = await memory.TakeAsync(
+            memory.Uploads, BlobCopy.MemoryBytes(target, source.DataLength), cancellationToken);
         var duration = options.Value.Uploads.Lease;
         var intent = await copies.BeginAsync(source, target.Id, run.Owner, duration, cancellationToken);
         if (intent is null)

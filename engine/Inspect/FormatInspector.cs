@@ -34,6 +34,9 @@ public sealed class FormatInspector
     /// <summary>Bytes fed so far.</summary>
     public long Length { get; private set; }
 
+    /// <summary>Bytes of memory held: 64 KiB at first, more where the signature asks for it.</summary>
+    public int HeldBytes => _head.Length + _region.Length;
+
     /// <summary>A reason to refuse the stream whatever it was declared to be; null while none is certain.</summary>
     /// <remarks>Only ever a disk container that is not safe, known as soon as its header has passed.</remarks>
     public InspectionFailure? EarlyRefusal { get; private set; }

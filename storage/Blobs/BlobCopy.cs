@@ -8,6 +8,15 @@ public static class BlobCopy
 {
     private const int PieceBytes = 4 << 20;
 
+    /// <summary>Bytes of memory that a copy holds.</summary>
+    /// <param name="target">The store to copy to.</param>
+    /// <param name="dataLength">Length of the data in bytes.</param>
+    public static long MemoryBytes(IBlobStore target, long dataLength)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        return PieceBytes + VerifiedBlob.IndexBytes(dataLength) + target.WriterBytes(dataLength);
+    }
+
     /// <summary>Copies and commits.</summary>
     /// <param name="source">The store that has the blob.</param>
     /// <param name="location">The blob there.</param>
