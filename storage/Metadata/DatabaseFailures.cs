@@ -6,6 +6,9 @@ namespace Registry.Storage.Metadata;
 /// <summary>What an exception says of the database.</summary>
 public static class DatabaseFailures
 {
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html
+    private const string IdleInTransaction = "25P03";
+
     // SQLite's codes: https://sqlite.org/rescode.html
     private const int SqliteBusy = 5;
     private const int SqliteLocked = 6;
@@ -20,6 +23,7 @@ public static class DatabaseFailures
     /// <remarks>The cause lies deep at times: reads wrap it in an <see cref="InvalidOperationException"/>.</remarks>
     public static bool MayPass(Exception exception) => Causes(exception).Any(cause =>
         cause is NpgsqlException { IsTransient: true }
+            or PostgresException { SqlState: IdleInTransaction }
             or SqliteException { SqliteErrorCode: SqliteBusy or SqliteLocked });
 
     /// <summary>Whether the database found no room on its disk; nothing was done.</summary>

@@ -21,6 +21,7 @@ internal static class DatabaseDialect
 {
     private const int ConnectSeconds = 5;
     private const int StatementSeconds = 4;
+    private const int IdleInTransactionSeconds = 5;
     private const int PreparedStatements = 100;
 
     // A server takes 100 connections unless told otherwise, and several replicas share them; to make one costs as much as
@@ -68,6 +69,11 @@ internal static class DatabaseDialect
             ? settings.MinPoolSize
             : Math.Min(ConnectionsMin, settings.MaxPoolSize);
         settings.MaxAutoPrepare = said.Contains("MaxAutoPrepare") ? settings.MaxAutoPrepare : PreparedStatements;
+        // A process that is stopped within a transaction keeps its row locks. The server ends the transaction, so that
+        // others need not wait for these rows until the process continues.
+        settings.Options = said.Contains("Options")
+            ? settings.Options
+            : $"-c idle_in_transaction_session_timeout={IdleInTransactionSeconds}s";
         settings.NoResetOnClose = !said.Contains("NoResetOnClose") || settings.NoResetOnClose;
 
         return settings.ConnectionString;
