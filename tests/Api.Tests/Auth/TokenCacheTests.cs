@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
-using Microsoft.Extensions.Time.Testing;
 using Registry.Api.Auth;
 using Registry.Storage.Domain;
 using Registry.Support;
@@ -10,7 +9,7 @@ namespace Registry.Api.Tests.Auth;
 public sealed class TokenCacheTests : IAsyncLifetime
 {
     private readonly ScriptedKeystone _keystone = new();
-    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
+    private readonly SteppedTime _time = new(DateTimeOffset.UtcNow);
     private readonly KeystoneClient _client;
     private readonly TokenCache _cache;
 
@@ -63,6 +62,26 @@ public sealed class TokenCacheTests : IAsyncLifetime
         _keystone.Add("t", "u", "p", _time.GetUtcNow().AddSeconds(20));
         Assert.NotNull(await FindAsync("t"));
         _time.Advance(TimeSpan.FromSeconds(21));
+        Assert.Null(await FindAsync("t"));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(-1)]
+    [InlineData(24)]
+    [InlineData(-24)]
+    public async Task A_step_of_the_clock_ends_no_token_that_the_identity_service_accepts(double hours)
+    {
+        _keystone.Add("t", "u", "p", _time.GetUtcNow().AddMinutes(30));
+        Assert.NotNull(await FindAsync("t"));
+        _time.Step(TimeSpan.FromHours(hours));
+        Assert.NotNull(await FindAsync("t"));
+        Assert.Equal(1, _keystone.Questions);
+        _time.Advance(TimeSpan.FromSeconds(61));
+        Assert.NotNull(await FindAsync("t")); // asked again, and with a service token that is still good
+        Assert.Equal(2, _keystone.Questions);
+        _keystone.Revoke("t");
+        _time.Advance(TimeSpan.FromSeconds(61));
         Assert.Null(await FindAsync("t"));
     }
 

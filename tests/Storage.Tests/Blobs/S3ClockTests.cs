@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Time.Testing;
 using Registry.Storage.Blobs.Remote;
 using Registry.Storage.Blobs.S3;
+using Registry.Support;
 
 namespace Registry.Storage.Tests.Blobs;
 
@@ -11,7 +11,7 @@ public sealed class S3ClockTests : IDisposable
 {
     private const string Secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
     private static readonly DateTimeOffset Example = new(2013, 5, 24, 0, 0, 0, TimeSpan.Zero);
-    private readonly FakeTimeProvider _time = new(Example);
+    private readonly SteppedTime _time = new(Example);
     private readonly FakeStore _store = new();
 
     public void Dispose() => _store.Dispose();
@@ -74,7 +74,7 @@ public sealed class S3ClockTests : IDisposable
         _store.Now = Example;
         using var http = Client();
         using var before = await http.GetAsync(Signed(), Stop);
-        _time.AdjustTime(Example.AddHours(hours));
+        _time.Step(TimeSpan.FromHours(hours));
         using var after = await http.GetAsync(Signed(), Stop);
         Assert.Equal(HttpStatusCode.OK, after.StatusCode);
         Assert.Equal(Example, _store.SignedAt);

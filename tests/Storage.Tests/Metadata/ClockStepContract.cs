@@ -97,7 +97,7 @@ public abstract class ClockStepContract(TestDatabases databases, DatabaseKind ki
         Assert.Single(await Database.Reaper.ReapAsync(store, Lease, Cancellation));
     }
 
-    protected void Step(TimeSpan by) => Database.Time.AdjustTime(Database.Time.GetUtcNow() + by);
+    protected void Step(TimeSpan by) => Database.Time.Step(by);
 
     protected async Task<UploadIntent> BeginAsync()
     {

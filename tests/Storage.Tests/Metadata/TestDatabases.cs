@@ -1,7 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Time.Testing;
 using Registry.Storage.Blobs;
 using Registry.Storage.Metadata;
 using Registry.Support;
@@ -120,7 +119,7 @@ public sealed class TestDatabase : IAsyncDisposable
 
     public DatabaseKind Kind => Options.Kind;
 
-    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 11, 5, 12, 30, 15, TimeSpan.Zero));
+    public SteppedTime Time { get; } = new(new DateTimeOffset(2026, 11, 5, 12, 30, 15, TimeSpan.Zero));
 
     /// <summary>Bytes that a project may keep.</summary>
     public const long Quota = 1000_000_000;
