@@ -28,7 +28,7 @@ internal sealed class DiskMessageReader(Stream stream)
         WireFormat.MakeTag(DiskResponse.ChecksumFieldNumber, WireFormat.WireType.Fixed64);
 
     private readonly byte[] _buffer = new byte[BufferBytes];
-    private bool _hasChecksums;
+    private bool? _hasChecksums;
     private bool _hasChecksum;
     private int _start;
     private int _end;
@@ -134,12 +134,11 @@ internal sealed class DiskMessageReader(Stream stream)
     // Where one message has a checksum all have: one without is one whose checksum was damaged.
     private void Require(bool hasChecksum, Func<bool> isRight)
     {
-        if (hasChecksum ? !isRight() : _hasChecksums)
+        _hasChecksums ??= hasChecksum;
+        if (hasChecksum != _hasChecksums || (hasChecksum && !isRight()))
         {
             throw new DamagedMessageException();
         }
-
-        _hasChecksums |= hasChecksum;
     }
 
     private ulong Varint()

@@ -85,6 +85,7 @@ public static class ErrorBody
         }
 
         response.Headers.Remove("Content-MD5");
+        response.Headers.Remove(ImageData.ReprDigest.Header);
         response.Headers.Remove("Content-Disposition");
         response.Headers.Remove("Accept-Ranges");
     }

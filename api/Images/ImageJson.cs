@@ -10,6 +10,8 @@ namespace Registry.Api.Images;
 /// order (spec/glance-v2.md, 3.1).</summary>
 internal static class ImageJson
 {
+    private const string Damaged = "damaged";
+
     /// <summary>Writes one image as a JSON object.</summary>
     /// <param name="json">Takes it.</param>
     /// <param name="image">The image.</param>
@@ -58,7 +60,20 @@ internal static class ImageJson
                 ',', image.Locations.OrderBy(l => l.CreatedAt).Select(l => l.StoreId)));
         }
 
+        WriteDamage(json, image, caller);
+
         json.WriteEndObject();
+    }
+
+    // For administrators: the stores in which the bytes were found to be damaged. A text, as clients require of members
+    // that the schema does not list.
+    private static void WriteDamage(Utf8JsonWriter json, Image image, Caller caller)
+    {
+        var damaged = image.Locations.Where(l => l.DamagedAt is not null).Select(l => l.StoreId).Order().ToArray();
+        if (damaged.Length > 0 && caller.IsAdmin && image.Properties.All(p => p.Name != Damaged))
+        {
+            json.WriteString(Damaged, string.Join(',', damaged));
+        }
     }
 
     /// <summary>Answers with one image.</summary>

@@ -279,6 +279,7 @@ public abstract partial class UploadContract
         Assert.Equal("data_corrupt", Assert.Single(response.Headers.GetValues("X-Registry-Reason")));
         Assert.Equal("data_corrupt", (await RegistryApp.JsonAsync(response)).GetProperty("reason").GetString());
         Assert.False(response.Content.Headers.Contains("Content-MD5"));
+        Assert.False(response.Headers.Contains("Repr-Digest"));
         await UntilMetricsShowAsync("registry_store_corrupt");
     }
 
@@ -291,6 +292,7 @@ public abstract partial class UploadContract
         await Assert.ThrowsAnyAsync<HttpRequestException>(
             () => app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
         Assert.Equal([true], await app.DamagesAsync(id));
+        Assert.Equal("default", (await app.ShowAsync(id)).GetProperty("damaged").GetString());
     }
 
     // The page is made anew a few times a second only.
