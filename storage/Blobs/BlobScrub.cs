@@ -69,7 +69,7 @@ public sealed class BlobScrub(
     private async Task FindRemnantsAsync(
         IBlobStore store, ScrubOptions options, ScrubReport report, CancellationToken cancellationToken)
     {
-        var youngest = time.GetUtcNow() - options.Grace;
+        var youngest = SteadyClock.Of(time).Earliest - options.Grace;
         foreach (var imageId in await store.TidyAsync(youngest, options.RemovesOrphans, cancellationToken)
             .ConfigureAwait(false))
         {

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -10,6 +9,7 @@ namespace Registry.Storage.Blobs.S3;
 internal sealed class S3Signature(string secretKey)
 {
     private const string Algorithm = "AWS4-HMAC-SHA256";
+    private const string AuthorizationName = "Authorization";
     private const string DateName = "X-Amz-Date";
     private const string CredentialName = "X-Amz-Credential";
     private const string SignedHeadersName = "X-Amz-SignedHeaders";
@@ -37,20 +37,23 @@ internal sealed class S3Signature(string secretKey)
             query[CredentialName] = Uri.EscapeDataString(credential);
             var headers = Uri.UnescapeDataString(query[SignedHeadersName]);
             var signature = Sign(request, query, headers, stamp, scope);
-            var text = Canonical(query) + $"&{SignatureName}={signature}";
-            request.RequestUri = new UriBuilder(request.RequestUri!) { Query = text }.Uri;
+            var signed = Canonical(query) + $"&{SignatureName}={signature}";
+            request.RequestUri = new UriBuilder(request.RequestUri!) { Query = signed }.Uri;
         }
-        else if (request.Headers.Authorization is { Scheme: Algorithm, Parameter: { } parameter })
+        else if (request.Headers.NonValidated.TryGetValues(AuthorizationName, out var given)
+            && given.ToString() is var text && text.StartsWith(Algorithm, StringComparison.Ordinal))
         {
-            var parts = parameter.Split(',', StringSplitOptions.TrimEntries)
+            // As text: the runtime's own parser takes no parameters of this kind.
+            var parts = text[Algorithm.Length..].Split(',', StringSplitOptions.TrimEntries)
                 .Select(part => part.Split('=', 2)).ToDictionary(part => part[0], part => part[1]);
             var scope = Scope(parts["Credential"], stamp, out var credential);
             request.Headers.Remove(DateName);
             request.Headers.TryAddWithoutValidation(DateName, stamp);
             var signature = Sign(request, query, parts["SignedHeaders"], stamp, scope);
-            request.Headers.Authorization = new AuthenticationHeaderValue(
-                Algorithm,
-                $"Credential={credential}, SignedHeaders={parts["SignedHeaders"]}, Signature={signature}");
+            request.Headers.Remove(AuthorizationName);
+            request.Headers.TryAddWithoutValidation(
+                AuthorizationName,
+                $"{Algorithm} Credential={credential}, SignedHeaders={parts["SignedHeaders"]}, Signature={signature}");
         }
     }
 

@@ -41,10 +41,10 @@ public sealed class S3ClockTests : IDisposable
             "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130101/us-east-1/s3/aws4_request," +
             "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,Signature=00");
         new S3Signature(Secret).SignAgain(request, Example);
+        var signed = request.Headers.NonValidated["Authorization"].ToString();
         Assert.EndsWith(
-            "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
-            request.Headers.Authorization!.Parameter, StringComparison.Ordinal);
-        Assert.Contains("/20130524/us-east-1/", request.Headers.Authorization.Parameter, StringComparison.Ordinal);
+            "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41", signed, StringComparison.Ordinal);
+        Assert.Contains("/20130524/us-east-1/", signed, StringComparison.Ordinal);
     }
 
     [Theory]
