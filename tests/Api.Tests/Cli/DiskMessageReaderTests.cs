@@ -112,17 +112,15 @@ public sealed class DiskMessageReaderTests
     private static List<DiskResponse> Read(byte[] bytes)
     {
         var messages = new List<DiskResponse>();
+        var known = DiskResponse.Parser.WithDiscardUnknownFields(true);
         var reader = new DiskMessageReader(new MemoryStream(bytes));
         try
         {
             while (reader.Next() is { } message)
             {
-                messages.Add(message.Clone());
+                // A checksum whose tag was damaged is a field that is not known; the message is what it was.
+                messages.Add(known.ParseFrom(message.ToByteArray()));
                 messages[^1].ClearChecksum();
-                if (message.Data is { } data)
-                {
-                    messages[^1].Data.Data = ByteString.CopyFrom(data.Data.Span);
-                }
             }
         }
         catch (Exception rejected) when (rejected is DamagedMessageException or RpcException)
