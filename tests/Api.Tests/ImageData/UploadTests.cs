@@ -292,7 +292,7 @@ public abstract partial class UploadContract
         await Assert.ThrowsAnyAsync<HttpRequestException>(
             () => app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
         Assert.Equal([true], await app.DamagesAsync(id));
-        Assert.Equal("default", (await app.ShowAsync(id)).GetProperty("damaged").GetString());
+        Assert.Contains((await app.ShowAsync(id)).GetProperty("damaged").GetString(), new[] { "default", "s3" });
     }
 
     // The page is made anew a few times a second only.
