@@ -90,8 +90,9 @@ internal sealed class DiskMessageReader(Stream stream)
         if (Fill(1) && _buffer[_start] == DataTag)
         {
             _head = 0;
-            Varint();
-            Varint();
+            Varint(); // the tag
+            var inner = Varint();
+            var innerStart = _head;
             var tag = Varint();
             _offset = 0;
             if (tag == OffsetTag)
@@ -102,7 +103,8 @@ internal sealed class DiskMessageReader(Stream stream)
 
             _content = tag == ContentTag ? (int)Varint() : 0;
             _hasChecksum = length - _head - _content == ChecksumBytes && _content <= BufferBytes - ChecksumBytes;
-            return _content > 0 && _head + _content + (_hasChecksum ? ChecksumBytes : 0) == length
+            var end = _head + _content;
+            return _content > 0 && end + (_hasChecksum ? ChecksumBytes : 0) == length && inner == (ulong)(end - innerStart)
                 ? null
                 : throw new DamagedMessageException();
         }

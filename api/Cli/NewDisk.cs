@@ -44,12 +44,19 @@ internal static class NewDisk
             throw new CommandException("Unsupported preallocation mode 'metadata'");
         }
 
-        await using var file = FileBytes.Create(path);
-        await file.SetLengthAsync(checked(size + 511) & ~511L, cancellationToken);
-        await file.PreallocateAsync(preallocation, file.Length, cancellationToken);
+        await MakeAsync(path, async file =>
+        {
+            var length = checked(size + 511) & ~511L;
+            await file.SetLengthAsync(length, cancellationToken);
+            if (!file.IsBlockDevice)
+            {
+                await file.PreallocateAsync(preallocation, length, cancellationToken);
+            }
+        });
     }
 
-    /// <summary>Makes a qcow2 image and its external data file; removes the image again where that fails.</summary>
+    /// <summary>Makes a qcow2 image and its external data file; what this made is removed again where that
+    /// fails.</summary>
     /// <param name="path">The file.</param>
     /// <param name="options">What it shall be.</param>
     /// <param name="open">How what it names is opened.</param>
@@ -60,22 +67,44 @@ internal static class NewDisk
         CancellationToken cancellationToken)
     {
         options.Validate();
+        RefuseItself(path, options.BackingName, "backing");
+        RefuseItself(path, options.DataFileName, "data");
         if (options.DataFileName is { } dataFile)
         {
             await using var data = FileBytes.Create(LocalFilesGate.FullName(path, dataFile));
         }
 
+        await MakeAsync(path, async file =>
+        {
+            await using var disk = await QcowDisk.CreateAsync(file, options, open, cancellationToken);
+            await PreallocateAsync(file, disk, 0, preallocation, cancellationToken);
+        });
+    }
+
+    // Making a file empties one that is there, which would be the image's own content.
+    private static void RefuseItself(string path, string? name, string role)
+    {
+        if (name is not null && LocalFilesGate.FullName(path, name) is { } full
+            && TargetFile.Resolve(full) == TargetFile.Resolve(path))
+        {
+            throw new CommandException($"'{path}' has the same filename as its {role} file.");
+        }
+    }
+
+    // Removes nothing but what this call has made: a file or device that was there stays where it is.
+    private static async Task MakeAsync(string path, Func<FileBytes, Task> fill)
+    {
+        var isNew = FileKinds.Of(path) == FileKind.Missing;
         var isDone = false;
         try
         {
             await using var file = FileBytes.Create(path);
-            await using var disk = await QcowDisk.CreateAsync(file, options, open, cancellationToken);
-            await PreallocateAsync(file, disk, 0, preallocation, cancellationToken);
+            await fill(file);
             isDone = true;
         }
         finally
         {
-            if (!isDone)
+            if (!isDone && isNew)
             {
                 File.Delete(path);
             }

@@ -26,6 +26,7 @@ internal static class PullCommand
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
             var image = await registry.FindImageAsync(parsed.GetValue(name)!, cancellationToken);
             await using var target = TargetFile.Open(parsed.GetValue(to)!);
+            await target.Bytes.SetLengthAsync(image.Size, cancellationToken); // a device that is too small is left alone
             var hash = await ReceiveAsync(registry, image, target, cancellationToken);
             if (hash != image.HashValue)
             {

@@ -19,6 +19,8 @@ internal sealed class TargetFile : IAsyncDisposable
     public bool IsZero => _partial is not null;
 
     /// <summary>Opens the target.</summary>
+    /// <param name="path">A file to make or replace, or a block device.</param>
+    /// <exception cref="CommandException">It is neither.</exception>
     /// <exception cref="IOException">It cannot be written.</exception>
     public static TargetFile Open(string path)
     {
@@ -53,7 +55,8 @@ internal sealed class TargetFile : IAsyncDisposable
     }
 
     /// <summary>The path of what is really written.</summary>
-    /// <exception cref="CommandException">It is a directory.</exception>
+    /// <exception cref="CommandException">It is a directory, or something else that can be neither replaced nor written
+    /// at any offset.</exception>
     public static string Resolve(string path)
     {
         var full = Path.GetFullPath(path);
@@ -62,10 +65,14 @@ internal sealed class TargetFile : IAsyncDisposable
             full = File.ResolveLinkTarget(full, returnFinalTarget: true)!.FullName;
         }
 
-        return Directory.Exists(full) ? throw new CommandException($"'{path}' is a directory.") : full;
+        return FileKinds.Of(full) switch
+        {
+            FileKind.Directory => throw new CommandException($"'{path}' is a directory."),
+            FileKind.Other => throw new CommandException($"'{path}' is neither a file nor a block device."),
+            _ => full,
+        };
     }
 
     /// <summary>Whether a path is a block device's.</summary>
-    public static bool IsDevice(string path) =>
-        File.Exists(path) && (File.GetAttributes(path) & FileAttributes.Device) != 0;
+    public static bool IsDevice(string path) => FileKinds.Of(path) == FileKind.BlockDevice;
 }

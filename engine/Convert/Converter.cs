@@ -53,6 +53,7 @@ public static class Converter
         }
 
         Check(format, options);
+        var isNew = FileKinds.Of(targetPath) == FileKind.Missing;
         var (target, isFresh) = await OpenTargetAsync(targetPath, options).ConfigureAwait(false);
         var isDone = false;
         try
@@ -69,7 +70,7 @@ public static class Converter
         {
             if (isFresh)
             {
-                Settle(targetPath, isDone, options.IsDurable);
+                Settle(targetPath, isNew, isDone, options.IsDurable);
             }
         }
     }
@@ -105,28 +106,22 @@ public static class Converter
             return (FileBytes.OpenWrite(path), false);
         }
 
-        if (!options.RefuseExisting && File.Exists(path))
+        if (!options.RefuseExisting && FileKinds.Of(path) is FileKind.BlockDevice)
         {
-            var existing = FileBytes.OpenWrite(path);
-            if (existing.IsBlockDevice)
-            {
-                return (existing, false);
-            }
-
-            await existing.DisposeAsync().ConfigureAwait(false);
+            return (FileBytes.OpenWrite(path), false);
         }
 
         return (options.RefuseExisting ? FileBytes.CreateNew(path) : FileBytes.Create(path), true);
     }
 
-    /// <summary>Makes a finished file's name last, or removes an unfinished file.</summary>
-    private static void Settle(string path, bool isDone, bool isDurable)
+    /// <summary>Makes a finished file's name last, or removes an unfinished file that was made here.</summary>
+    private static void Settle(string path, bool isNew, bool isDone, bool isDurable)
     {
-        if (!isDone)
+        if (!isDone && isNew)
         {
             File.Delete(path);
         }
-        else if (isDurable)
+        else if (isDone && isDurable)
         {
             DurableFile.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         }

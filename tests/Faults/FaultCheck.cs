@@ -12,7 +12,7 @@ internal abstract class FaultCheck
     /// <summary>Rounds, images or jobs, whatever it counts, in a full run.</summary>
     public virtual int Rounds => 1;
 
-    /// <summary>The same in a short run.</summary>
+    /// <summary>The same in a short run; 0 for a check of which a short run says nothing, which <c>all</c> leaves out.</summary>
     public virtual int SmokeRounds => 1;
 
     /// <summary>Whether it says something of SQLite and a directory.</summary>

@@ -70,7 +70,8 @@ for (var i = 0; i < args.Length; i++)
     }
 }
 
-var chosen = only == "all" ? checks : [.. checks.Where(check => check.Name == only)];
+FaultCheck[] chosen =
+    [.. checks.Where(check => only == "all" ? !isSmoke || check.SmokeRounds > 0 : check.Name == only)];
 if (isHelp || chosen.Length == 0 || on is not ("embedded" or "production" or "both"))
 {
     Console.WriteLine(

@@ -25,7 +25,7 @@ public sealed class ProductionFaultChecks() : FaultChecks("production");
 public abstract class FaultChecks(string configuration)
 {
     protected const int CannotRun = 2;
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(15);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(20);
 
     [Fact]
     public async Task No_fault_breaks_a_promise()

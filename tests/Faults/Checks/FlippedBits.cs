@@ -23,7 +23,7 @@ internal sealed class FlippedBits : FaultCheck
     public override int Rounds => 50;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 3;
+    public override int SmokeRounds => 1;
 
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)

@@ -25,7 +25,7 @@ internal sealed class KillStarts : FaultCheck
     public override int Rounds => 100;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 4;
+    public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)

@@ -13,8 +13,8 @@ internal sealed class PausedWorkers : FaultCheck
 
     /// <inheritdoc/>
     public override string Description => """
-          Of two replicas the one that works is stopped (SIGSTOP) for twice the leases of 3 s and continues (SIGCONT) beside its
-          successor: amid an upload, a staging, an import of each method, a copy, a clone, a provisioning, a reaping and a
+          Of two replicas the one that works is stopped (SIGSTOP) for 5 s, longer than the leases of 3 s, and continues (SIGCONT)
+          beside its successor: amid an upload, a staging, an import of each method, a copy, a clone, a provisioning, a reaping and a
           scrub, in turn. Nothing acknowledged is lost, also when the source of a copy is removed afterwards; every byte is
           right; every job ends, once, and none has failed whose image is active.
         """;
@@ -23,7 +23,7 @@ internal sealed class PausedWorkers : FaultCheck
     public override int Rounds => 60;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 3;
+    public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
     public override bool OnEmbedded => false;

@@ -35,7 +35,7 @@ internal sealed class StartFaults : FaultCheck
     public override int Rounds => 150;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 3;
+    public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
