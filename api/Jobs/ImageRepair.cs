@@ -20,10 +20,10 @@ internal sealed class ImageRepair(
     /// <param name="target">The store whose location is damaged.</param>
     /// <param name="run">The job, which gets the progress.</param>
     /// <param name="cancellationToken">Cancels; what this attempt wrote is removed.</param>
-    /// <returns>Bytes copied; null when there is nothing to repair: the location is not marked as damaged, or the image or
-    /// the location is gone.</returns>
-    /// <exception cref="RegistryException">Conflict: every location is marked as damaged. -or- StoreUnavailable: none is
-    /// known to be whole. -or- Fenced: another attempt took over.</exception>
+    /// <returns>Bytes copied; null when there is nothing to repair: the location is not marked as damaged, or the image
+    /// or the location is gone.</returns>
+    /// <exception cref="RegistryException">Conflict: every location is marked as damaged. -or- StoreUnavailable: none
+    /// is known to be whole. -or- Fenced: another attempt took over.</exception>
     /// <exception cref="IOException">A store failed.</exception>
     public async Task<long?> RunAsync(
         string imageId, IBlobStore target, JobRun run, CancellationToken cancellationToken)
@@ -36,13 +36,17 @@ internal sealed class ImageRepair(
         var sources = await FindSourcesAsync(image, cancellationToken);
         while (true)
         {
+            var source = sources.Dequeue();
             try
             {
-                return await CopyAsync(sources.Dequeue(), damaged, target, run, cancellationToken);
+                return await CopyAsync(source, damaged, target, run, cancellationToken);
             }
-            catch (IOException e) when (e is not StoreFullException && sources.Count > 0)
+            catch (IOException e) when (sources.Count > 0 && !IsOfTarget(e, target))
             {
-                // The next one may be whole; damage of this one has been recorded.
+                if (e is not BlobCorruptException) // which the attempt has noted
+                {
+                    await stores.NoteFailureAsync(source, e);
+                }
             }
         }
     }
@@ -50,6 +54,9 @@ internal sealed class ImageRepair(
     /// <summary>Whether an image has a location in a store that is marked as damaged.</summary>
     public async Task<bool> IsNeededAsync(string imageId, string storeId) =>
         await FindDamagedAsync(imageId, storeId, CancellationToken.None) is not null;
+
+    private static bool IsOfTarget(IOException failure, IBlobStore target) =>
+        failure is StoreFullException || (failure is StoreUnavailableException away && away.Store == target.Id);
 
     private async Task<long?> CopyAsync(
         ImageLocation source,

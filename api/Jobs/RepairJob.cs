@@ -13,8 +13,8 @@ internal sealed class RepairJob(ImageRepair repair, ImageCopier copier, StoreSet
     /// <inheritdoc/>
     public string Kind => Name;
 
-    /// <summary>Describes a job that repairs an image in a store; however often the damage is noticed, one is pending or
-    /// running.</summary>
+    /// <summary>Describes a job that repairs an image in a store; however often the damage is noticed, one is pending
+    /// or running.</summary>
     public static JobOrder Order(string imageId, string storeId) =>
         new(Name, JsonSerializer.Serialize(storeId)) { ImageId = imageId, UniqueKey = $"{Name}:{imageId}:{storeId}" };
 

@@ -9,8 +9,8 @@ using Registry.Storage.Jobs;
 
 namespace Registry.Api.Jobs;
 
-/// <summary>Compares the stores with the database, and every byte with its digest. Reports, and queues the repair of what
-/// is damaged or missing; removes leftovers only when told to.</summary>
+/// <summary>Compares the stores with the database, and every byte with its digest. Reports, and queues the repair of
+/// what is damaged or missing; removes leftovers only when told to.</summary>
 internal sealed class ScrubJob(
     BlobScrub scrub, StoreSet stores, RegistryMetrics metrics, IOptions<RegistryOptions> options) : IJobHandler
 {

@@ -188,7 +188,8 @@ public sealed partial class StoreSet : IDisposable
     internal void ForgetCached(string imageId) => _cache.Forget(imageId);
 
     /// <summary>Remembers that reading failed: a store that is away is asked last for a while, a blob that is damaged is
-    /// counted and marked, and its repair queued where its store takes bytes and another location may be whole.</summary>
+    /// counted and marked, and its repair queued where its store takes bytes and another location may be whole.
+    /// </summary>
     /// <param name="location">What was read.</param>
     /// <param name="failure">What came of it.</param>
     public async Task NoteFailureAsync(ImageLocation location, Exception failure)

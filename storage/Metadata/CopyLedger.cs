@@ -5,8 +5,8 @@ using Registry.Storage.Domain;
 namespace Registry.Storage.Metadata;
 
 /// <summary>Keeps the promises of copies between stores: while one is under way its blob is not garbage, and it becomes
-/// a location of the image only if the image still has those bytes. A repair is a copy that replaces a damaged location.
-/// </summary>
+/// a location of the image only if the image still has those bytes. A repair is a copy that replaces a damaged
+/// location.</summary>
 /// <remarks>The intent is of the same kind as an upload's, and is renewed and abandoned through
 /// <see cref="UploadLedger"/>; the image's status is left alone.</remarks>
 public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQuota quota, TimeProvider time)
@@ -43,14 +43,14 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
             cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Starts an attempt at a repair: a copy that replaces a damaged location in the same store. Needs no room of
-    /// the project's quota, which counts the bytes that it replaces.</summary>
+    /// <summary>Starts an attempt at a repair: a copy that replaces a damaged location in the same store. Needs no room
+    /// of the project's quota, which counts the bytes that it replaces.</summary>
     /// <param name="damaged">The location as it was found damaged.</param>
     /// <param name="owner">The job: the same in each of its attempts, and unique among all others.</param>
     /// <param name="lease">How long the promise stands without renewal.</param>
     /// <param name="cancellationToken">Cancels the start.</param>
-    /// <returns>Null when there is nothing to repair: the location is no longer marked as damaged, was replaced or removed,
-    /// or the image was deleted.</returns>
+    /// <returns>Null when there is nothing to repair: the location is no longer marked as damaged, was replaced or
+    /// removed, or the image was deleted.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.Conflict"/>: another job is copying the image there.
     /// -or- <see cref="ErrorCode.Fenced"/>: the attempt no longer has its job.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; the lease will run out.</exception>
@@ -99,13 +99,14 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
             },
             cancellationToken);
 
-    /// <summary>Completes a repair whose blob is committed in its store: the location names that blob from then on, and is
-    /// no longer marked as damaged. The blob that it named before is garbage.</summary>
+    /// <summary>Completes a repair whose blob is committed in its store: the location names that blob from then on, and
+    /// is no longer marked as damaged. The blob that it named before is garbage.</summary>
     /// <param name="intent">From <see cref="BeginRepairAsync"/>.</param>
     /// <param name="damaged">The location as it was found damaged.</param>
     /// <param name="cancellationToken">Cancels the work; no longer once the commit has begun.</param>
-    /// <returns>Whether this attempt's blob is a location of the image now. When it was fenced, or the location was found
-    /// whole, replaced or removed meanwhile, the attempt's blob is garbage. A repeated call answers the same.</returns>
+    /// <returns>Whether this attempt's blob is a location of the image now. When it was fenced, or the location was
+    /// found whole, replaced or removed meanwhile, the attempt's blob is garbage. A repeated call answers the same.
+    /// </returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown. Remove
     /// either blob through <see cref="BlobRemoval"/> only, which looks whether a location names it.</exception>
     public Task<CommitOutcome> CommitRepairAsync(
@@ -133,7 +134,8 @@ public sealed class CopyLedger(IDbContextFactory<RegistryDb> databases, StorageQ
                     .Where(l => l.ImageId == damaged.ImageId && l.StoreId == damaged.StoreId
                         && l.Generation == damaged.Generation && l.DamagedAt != null)
                     .ExecuteUpdateAsync(
-                        set => set.SetProperty(l => l.Generation, intent.Generation).SetProperty(l => l.DamagedAt, whole),
+                        set => set.SetProperty(l => l.Generation, intent.Generation)
+                            .SetProperty(l => l.DamagedAt, whole),
                         cancellationToken).ConfigureAwait(false);
                 return replaced == 1 ? CommitOutcome.Committed : CommitOutcome.Fenced;
             },

@@ -11,7 +11,8 @@ public sealed class EventSelection
     [
         "image.create", "image.prepare", "image.upload", "image.upload.error", "image.activate", "image.update",
         "image.delete", "image.damaged", "image.send", "image.send.error", "image.member.create",
-        "image.member.update", "image.member.delete", "task.create", "task.run", "task.processing", "task.success", "task.failure",
+        "image.member.update", "image.member.delete",
+        "task.create", "task.run", "task.processing", "task.success", "task.failure",
         "metadef_namespace.create", "metadef_namespace.update", "metadef_namespace.delete",
         "metadef_namespace.delete_objects", "metadef_namespace.delete_properties", "metadef_namespace.delete_tags",
         "metadef_object.create", "metadef_object.update", "metadef_object.delete", "metadef_property.create",

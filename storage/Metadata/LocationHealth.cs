@@ -15,12 +15,13 @@ public sealed class LocationHealth(
     /// <summary>The event of an image without a location that may be whole.</summary>
     public const string Damaged = "image.damaged";
 
-    /// <summary>Marks a blob as damaged or missing. In the same transaction the repair is queued unless it is pending or
-    /// running; when every location of the image is marked and this one is news, the event <see cref="Damaged"/> is
+    /// <summary>Marks a blob as damaged or missing. In the same transaction the repair is queued unless it is pending
+    /// or running; when every location of the image is marked and this one is news, the event <see cref="Damaged"/> is
     /// raised instead. A blob that is marked already keeps the time when it was first found damaged.</summary>
     /// <param name="key">The blob. A later one of the image in the same store is left alone.</param>
     /// <param name="storeId">The store that the blob is in.</param>
-    /// <param name="repair">The job that repairs the blob, with a unique key; null where the store takes no bytes.</param>
+    /// <param name="repair">The job that repairs the blob, with a unique key; null where the store takes no bytes.
+    /// </param>
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <returns>True when the mark is news.</returns>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown.

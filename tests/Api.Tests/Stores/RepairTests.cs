@@ -12,7 +12,8 @@ using Registry.Support;
 
 namespace Registry.Api.Tests.Stores;
 
-/// <summary>Damage that a read or a scrub finds is repaired from another store, or reported when no copy is whole.</summary>
+/// <summary>Damage that a read or a scrub finds is repaired from another store, or reported when no copy is whole.
+/// </summary>
 public sealed class RepairTests : IAsyncDisposable
 {
     private const int Length = 300_000;
@@ -202,7 +203,29 @@ public sealed class RepairTests : IAsyncDisposable
         Assert.Equal(old.Generation, (await LocationAsync(id, "one")).Generation);
         var refused = await Assert.ThrowsAsync<RegistryException>(() => RunAsync(run));
         Assert.Equal((ErrorCode.Conflict, "no_whole_location"), (refused.Code, refused.Reason));
-        Assert.Single(Directory.GetFiles(Path.Combine(_directory.File("one"), id), "data", SearchOption.AllDirectories));
+        Assert.True(File.Exists(DataOf(id, "one")));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_source_that_cannot_be_copied_is_passed_over_for_the_next(bool isFlipped)
+    {
+        var (id, old) = await DamagedAsync("one", "two", "three");
+        if (isFlipped)
+        {
+            Flip(id, "two");
+        }
+        else
+        {
+            File.Delete(DataOf(id, "two"));
+        }
+
+        Assert.Contains("\"repaired\"", await RunAsync(await LeaseAsync("repair", "worker")), StringComparison.Ordinal);
+        Assert.NotEqual(old.Generation, (await LocationAsync(id, "one")).Generation);
+        Assert.Equal(Bytes(), await File.ReadAllBytesAsync(DataOf(id, "one"), RegistryApp.Stop));
+        Assert.Equal([false, false, isFlipped], await _app.DamagesAsync(id)); // one, three, two
+        Assert.Equal(isFlipped ? 2 : 1, (await RepairsAsync(id)).Count);
     }
 
     private JobQueue Queue => _app.Services.GetRequiredService<JobQueue>();
@@ -233,19 +256,25 @@ public sealed class RepairTests : IAsyncDisposable
         await _app.InitializeAsync();
     }
 
-    // An image in both stores, damaged in the first; its repair waits for a worker.
-    private async Task<(string Id, ImageLocation Old)> DamagedAsync()
+    private Task<(string Id, ImageLocation Old)> DamagedAsync() => DamagedAsync("one", "two");
+
+    // An image in each store, damaged in the first; its repair waits for a worker.
+    private async Task<(string Id, ImageLocation Old)> DamagedAsync(params string[] stores)
     {
-        await StartAsync(["one", "two"], ("Registry:Jobs:Workers", "0"));
+        await StartAsync(stores, ("Registry:Jobs:Workers", "0"));
         var id = await _app.UploadAsync(Bytes());
-        using var asked = await _app.Http.PostAsJsonAsync(
-            $"/registry/v1/images/{id}/copies", new { store = "two" }, RegistryApp.Stop);
-        var copy = await LeaseAsync("copy", "worker");
-        await RunAsync(copy);
-        await Queue.CompleteAsync(copy.Job.Lease, default, result: null, RegistryApp.Stop);
+        foreach (var store in stores.Skip(1))
+        {
+            using var asked = await _app.Http.PostAsJsonAsync(
+                $"/registry/v1/images/{id}/copies", new { store }, RegistryApp.Stop);
+            var copy = await LeaseAsync("copy", "worker");
+            await RunAsync(copy);
+            await Queue.CompleteAsync(copy.Job.Lease, default, result: null, RegistryApp.Stop);
+        }
+
         Flip(id, "one");
         Assert.Equal(Bytes(), await _app.Http.GetByteArrayAsync($"/v2/images/{id}/file", RegistryApp.Stop));
-        Assert.Equal([true, false], await _app.DamagesAsync(id));
+        Assert.Equal([true, .. stores.Skip(1).Select(_ => false)], await _app.DamagesAsync(id));
         return (id, await LocationAsync(id, "one"));
     }
 

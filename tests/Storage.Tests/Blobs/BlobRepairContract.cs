@@ -59,7 +59,7 @@ public abstract class BlobRepairContract(TestDatabases databases, DatabaseKind k
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task A_location_that_is_found_whole_meanwhile_stays_and_the_repair_removes_only_its_own_blob(bool isLate)
+    public async Task A_location_found_whole_meanwhile_stays_and_the_repair_removes_its_own_blob(bool isLate)
     {
         var (first, second, damaged, source) = await DamagedAsync();
         var intent = isLate ? await RepairAsync(second, source, first, damaged) : null;
@@ -155,7 +155,7 @@ public abstract class BlobRepairContract(TestDatabases databases, DatabaseKind k
     [Fact]
     public async Task A_project_at_its_limit_can_be_repaired_and_a_repair_counts_nothing()
     {
-        var (first, second, damaged, source) = await DamagedAsync();
+        var (_, _, damaged, source) = await DamagedAsync();
         await using var db = await Database.OpenAsync();
         await db.Locations.Where(l => l.ImageId == source.ImageId)
             .ExecuteUpdateAsync(set => set.SetProperty(l => l.DataLength, TestDatabase.Quota / 2), Cancellation);
@@ -166,8 +166,6 @@ public abstract class BlobRepairContract(TestDatabases databases, DatabaseKind k
         Assert.Equal(0, intent!.ReservedBytes);
         Assert.Equal(CommitOutcome.Committed, await Copies.CommitRepairAsync(intent, damaged, Cancellation));
         Assert.Equal(TestDatabase.Quota, (await ProjectUsage.MeasureAsync(db, owner, Cancellation)).StoredBytes);
-        Assert.Equal("s1", first.Id);
-        Assert.Equal("s2", second.Id);
     }
 
     [Fact]
@@ -291,7 +289,8 @@ public abstract class BlobRepairContract(TestDatabases databases, DatabaseKind k
             var blob = await VerifiedBlob.OpenAsync(store, location, Cancellation);
             var bytes = new byte[blob.Length];
             Assert.Equal(bytes.Length, await blob.ReadAsync(0, bytes, Cancellation));
-            Assert.Equal(location.Key, Assert.Single(await store.ListAsync(Cancellation).ToListAsync(Cancellation)).Key);
+            var stored = await store.ListAsync(Cancellation).ToListAsync(Cancellation);
+            Assert.Equal(location.Key, Assert.Single(stored).Key);
         }
     }
 
