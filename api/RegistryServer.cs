@@ -190,9 +190,11 @@ public static class RegistryServer
         services.AddSingleton<IJobHandler, ReapJob>();
         services.AddSingleton<IJobHandler, ScrubJob>();
         services.AddSingleton<IJobHandler, CopyJob>();
+        services.AddSingleton<IJobHandler, RepairJob>();
         services.AddSingleton<IJobHandler, ProvisionJob>();
         services.AddSingleton<ProvisionCommands>();
         services.AddSingleton<ImageCopier>();
+        services.AddSingleton<ImageRepair>();
         if (options.Events.IsWanted)
         {
             services.AddSingleton<Webhook>();

@@ -41,7 +41,9 @@ public static class StorageServices
         services.AddSingleton<AdoptionLedger>();
         services.AddSingleton<StagingLedger>();
         services.AddSingleton<ImportLedger>();
-        services.AddSingleton<LocationHealth>();
+        services.AddSingleton(provider => new LocationHealth(
+            provider.GetRequiredService<IDbContextFactory<RegistryDb>>(), provider.GetRequiredService<TimeProvider>(),
+            database.Events));
         services.AddSingleton<EventOutbox>();
         services.AddSingleton(provider => new JobQueue(
             provider.GetRequiredService<IDbContextFactory<RegistryDb>>(), provider.GetRequiredService<TimeProvider>(),

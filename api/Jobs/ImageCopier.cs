@@ -35,10 +35,41 @@ internal sealed class ImageCopier(
         string imageId, IBlobStore target, JobRun run, CancellationToken cancellationToken)
     {
         var source = await FindSourceAsync(imageId, cancellationToken);
+        var outcome = await AttemptAsync(
+            run, source, target,
+            lease => copies.BeginAsync(source, target.Id, run.Owner, lease, cancellationToken),
+            intent => copies.CommitAsync(intent, source, CancellationToken.None), cancellationToken);
+        return outcome switch
+        {
+            null => null,
+            CommitOutcome.Committed => source.DataLength,
+            _ => await RequireCopyAsync(imageId, target.Id),
+        };
+    }
+
+    /// <summary>Makes one attempt: begins, copies verified bytes, and commits. A blob that did not become a location is
+    /// removed.</summary>
+    /// <param name="run">The job, which gets the progress.</param>
+    /// <param name="source">The bytes to copy.</param>
+    /// <param name="target">The store to copy to.</param>
+    /// <param name="begin">Reserves the blob, for the duration of a lease; null when there is nothing to do.</param>
+    /// <param name="commit">Makes the blob a location.</param>
+    /// <param name="cancellationToken">Cancels; what this attempt wrote is removed.</param>
+    /// <returns>Null when there was nothing to do.</returns>
+    /// <exception cref="RegistryException">From <paramref name="begin"/> or <paramref name="commit"/>.</exception>
+    /// <exception cref="IOException">A store failed.</exception>
+    internal async Task<CommitOutcome?> AttemptAsync(
+        JobRun run,
+        ImageLocation source,
+        IBlobStore target,
+        Func<TimeSpan, Task<UploadIntent?>> begin,
+        Func<UploadIntent, Task<CommitOutcome>> commit,
+        CancellationToken cancellationToken)
+    {
         using var buffers = await memory.TakeAsync(
             memory.Uploads, BlobCopy.MemoryBytes(target, source.DataLength), cancellationToken);
         var duration = options.Value.Uploads.Lease;
-        var intent = await copies.BeginAsync(source, target.Id, run.Owner, duration, cancellationToken);
+        var intent = await begin(duration);
         if (intent is null)
         {
             return null;
@@ -47,7 +78,7 @@ internal sealed class ImageCopier(
         CommitOutcome outcome;
         try
         {
-            outcome = await CopyAsync(run, source, target, intent, duration, cancellationToken);
+            outcome = await CopyAsync(run, source, target, intent, duration, commit, cancellationToken);
         }
         catch (Exception e)
         {
@@ -61,13 +92,12 @@ internal sealed class ImageCopier(
             throw;
         }
 
-        if (outcome == CommitOutcome.Committed)
+        if (outcome != CommitOutcome.Committed)
         {
-            return source.DataLength;
+            await discarded.RemoveAsync(intent.StoreId, intent.Key);
         }
 
-        await discarded.RemoveAsync(intent.StoreId, intent.Key);
-        return await RequireCopyAsync(imageId, target.Id);
+        return outcome;
     }
 
     /// <summary>Whether an image has its bytes in a store.</summary>
@@ -87,6 +117,7 @@ internal sealed class ImageCopier(
         IBlobStore target,
         UploadIntent intent,
         TimeSpan duration,
+        Func<UploadIntent, Task<CommitOutcome>> commit,
         CancellationToken cancellationToken)
     {
         await using var lease = new HeldLease(
@@ -94,7 +125,7 @@ internal sealed class ImageCopier(
         await BlobCopy.RunAsync(
             stores.Get(source.StoreId), source, target, intent.Key,
             bytes => run.Progress = new JobProgress("copying", bytes, source.DataLength), lease.Token);
-        return await copies.CommitAsync(intent, source, CancellationToken.None);
+        return await commit(intent);
     }
 
     // An attempt that was fenced off has nothing to do where the other one has completed the copy.

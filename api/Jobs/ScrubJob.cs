@@ -9,8 +9,8 @@ using Registry.Storage.Jobs;
 
 namespace Registry.Api.Jobs;
 
-/// <summary>Compares the stores with the database, and every byte with its digest. Reports only, unless told
-/// otherwise.</summary>
+/// <summary>Compares the stores with the database, and every byte with its digest. Reports, and queues the repair of
+/// what is damaged or missing; removes leftovers only when told to.</summary>
 internal sealed class ScrubJob(
     BlobScrub scrub, StoreSet stores, RegistryMetrics metrics, IOptions<RegistryOptions> options) : IJobHandler
 {
@@ -37,7 +37,10 @@ internal sealed class ScrubJob(
         foreach (var (store, settings) in stores.All.Where(s => request.Store is null || s.Blobs.Id == request.Store))
         {
             var mayRemove = request.Apply && settings.TakesUploads;
-            var how = new ScrubOptions(request.Data, mayRemove, options.Value.Uploads.ReapGrace);
+            var how = new ScrubOptions(request.Data, mayRemove, options.Value.Uploads.ReapGrace)
+            {
+                Repair = settings.TakesUploads ? found => RepairJob.Order(found.ImageId, found.StoreId) : null,
+            };
             reports.Add(await scrub.RunAsync(
                 store, how, (done, total) => run.Progress = new JobProgress(store.Id, done, total),
                 cancellationToken));

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Data.Common;
 using Microsoft.Extensions.Options;
 using Registry.Api.Cache;
+using Registry.Api.Jobs;
 using Registry.Api.Memory;
 using Registry.Api.Metrics;
 using Registry.Storage.Blobs;
@@ -187,7 +188,8 @@ public sealed partial class StoreSet : IDisposable
     internal void ForgetCached(string imageId) => _cache.Forget(imageId);
 
     /// <summary>Remembers that reading failed: a store that is away is asked last for a while, a blob that is damaged is
-    /// marked as such for everybody, and counted.</summary>
+    /// counted and marked, and its repair queued where its store takes bytes and another location may be whole.
+    /// </summary>
     /// <param name="location">What was read.</param>
     /// <param name="failure">What came of it.</param>
     public async Task NoteFailureAsync(ImageLocation location, Exception failure)
@@ -212,7 +214,10 @@ public sealed partial class StoreSet : IDisposable
     {
         try
         {
-            await _health.RecordAsync(corrupt.Key, corrupt.StoreId, isDamaged: true, CancellationToken.None);
+            var repair = Find(corrupt.StoreId) is { Settings.TakesUploads: true }
+                ? RepairJob.Order(corrupt.Key.ImageId, corrupt.StoreId)
+                : null;
+            await _health.MarkAsync(corrupt.Key, corrupt.StoreId, repair, CancellationToken.None);
         }
         catch (Exception e) when (e is RegistryException or DbException)
         {

@@ -10,12 +10,17 @@ namespace Registry.Storage.Blobs;
 /// there.</param>
 /// <param name="RemovesOrphans">Remove what nothing refers to; otherwise only report it.</param>
 /// <param name="Grace">Younger orphans are never removed.</param>
-public sealed record ScrubOptions(bool ReadsData, bool RemovesOrphans, TimeSpan Grace);
+public sealed record ScrubOptions(bool ReadsData, bool RemovesOrphans, TimeSpan Grace)
+{
+    /// <summary>Describes the job that repairs a blob that is damaged or missing; null where the store takes no bytes.
+    /// </summary>
+    public Func<ImageLocation, JobOrder>? Repair { get; init; }
+}
 
 /// <summary>Compares a store with what the database says of it. Reports; removes only orphans, only when told to.
 /// </summary>
 /// <remarks>Metadata is never removed, and bytes of an image that lives are never touched. What is found damaged or
-/// missing is marked, what is found whole again is not any more.</remarks>
+/// missing is marked, and its repair queued; what is found whole again is no longer marked.</remarks>
 public sealed class BlobScrub(
     IDbContextFactory<RegistryDb> databases, BlobRemoval removal, LocationHealth health, TimeProvider time)
 {
@@ -101,11 +106,11 @@ public sealed class BlobScrub(
                     && await IsStillWantedAsync(location, cancellationToken).ConfigureAwait(false))
                 {
                     report.Add(finding);
-                    await RecordAsync(location, finding, cancellationToken).ConfigureAwait(false);
+                    await MarkAsync(location, finding, options, cancellationToken).ConfigureAwait(false);
                 }
                 else if (location.DamagedAt is not null)
                 {
-                    await RecordAsync(location, finding: null, cancellationToken).ConfigureAwait(false);
+                    await health.ClearAsync(location.Key, location.StoreId, cancellationToken).ConfigureAwait(false);
                 }
 
                 report.Looked(options.ReadsData ? location.DataLength : 0);
@@ -190,14 +195,14 @@ public sealed class BlobScrub(
         }
     }
 
-    private async Task RecordAsync(
-        ImageLocation location, ScrubFinding? finding, CancellationToken cancellationToken)
+    private async Task MarkAsync(
+        ImageLocation location, ScrubFinding finding, ScrubOptions options, CancellationToken cancellationToken)
     {
         // A store that failed says nothing about the bytes.
-        if (finding is not { Problem: ScrubProblem.Unreadable })
+        if (finding.Problem != ScrubProblem.Unreadable)
         {
-            await health.RecordAsync(
-                location.Key, location.StoreId, isDamaged: finding is not null, cancellationToken)
+            await health.MarkAsync(
+                location.Key, location.StoreId, options.Repair?.Invoke(location), cancellationToken)
                 .ConfigureAwait(false);
         }
     }

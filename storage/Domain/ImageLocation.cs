@@ -72,7 +72,7 @@ public sealed class ImageLocation
     public byte[] IndexDigest { get; private set; }
 #pragma warning restore CA1819
 
-    /// <summary>When the blob was committed, UTC.</summary>
+    /// <summary>When the image came to the store, UTC; a repair leaves it, and so the order of the locations.</summary>
     public DateTimeOffset CreatedAt { get; private set; }
 
     /// <summary>When its bytes were found damaged or missing, UTC; null while nobody found anything.</summary>

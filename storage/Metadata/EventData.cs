@@ -102,6 +102,20 @@ internal static class EventData
         json.WriteString("destination_ip"u8, sent.Destination);
     });
 
+    /// <summary>Describes an image whose locations are all damaged, with the stores that they are in.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="locations">Its locations, each marked as damaged.</param>
+    public static string OfDamage(Image image, IReadOnlyCollection<ImageLocation> locations) => Write(json =>
+    {
+        json.WriteString("id"u8, image.Id);
+        json.WriteString("name"u8, image.Name);
+        json.WriteString("owner"u8, image.Owner);
+        json.WriteString("status"u8, ImageStatuses.Name(image.Status));
+        json.WriteString(
+            "damaged"u8, string.Join(',', locations.Select(l => l.StoreId).Order(StringComparer.Ordinal)));
+        json.WriteString("damaged_at"u8, locations.Max(l => l.DamagedAt) is { } last ? Time(last) : null);
+    });
+
     /// <summary>A time as Glance tells it.</summary>
     internal static string Time(DateTimeOffset time) =>
         time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);

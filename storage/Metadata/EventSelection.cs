@@ -6,12 +6,13 @@ namespace Registry.Storage.Metadata;
 public sealed class EventSelection
 {
     /// <summary>Everything that can happen, in Glance's words (spec/glance-v2.md, 9). Those that end in <c>error</c> are
-    /// what Glance tells under the same name at error level.</summary>
+    /// what Glance tells under the same name at error level. <c>image.damaged</c> is the registry's own.</summary>
     public static readonly IReadOnlyList<string> Types =
     [
         "image.create", "image.prepare", "image.upload", "image.upload.error", "image.activate", "image.update",
-        "image.delete", "image.send", "image.send.error", "image.member.create", "image.member.update",
-        "image.member.delete", "task.create", "task.run", "task.processing", "task.success", "task.failure",
+        "image.delete", "image.damaged", "image.send", "image.send.error", "image.member.create",
+        "image.member.update", "image.member.delete",
+        "task.create", "task.run", "task.processing", "task.success", "task.failure",
         "metadef_namespace.create", "metadef_namespace.update", "metadef_namespace.delete",
         "metadef_namespace.delete_objects", "metadef_namespace.delete_properties", "metadef_namespace.delete_tags",
         "metadef_object.create", "metadef_object.update", "metadef_object.delete", "metadef_property.create",

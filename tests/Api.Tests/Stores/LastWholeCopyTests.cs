@@ -43,11 +43,11 @@ public sealed class LastWholeCopyTests : IAsyncLifetime
         var id = await CopiedAsync();
         var health = _app.Services.GetRequiredService<LocationHealth>();
         var copy = await CopyOfAsync(id);
-        Assert.False(await health.RecordAsync(
-            copy with { Generation = copy.Generation - 1 }, "two", isDamaged: true, RegistryApp.Stop)); // an earlier one
-        Assert.True(await health.RecordAsync(copy, "two", isDamaged: true, RegistryApp.Stop));
+        Assert.False(await health.MarkAsync(
+            copy with { Generation = copy.Generation - 1 }, "two", repair: null, RegistryApp.Stop)); // an earlier one
+        Assert.True(await health.MarkAsync(copy, "two", repair: null, RegistryApp.Stop));
         await RefusedAsync(id, isPatch);
-        await health.RecordAsync(copy, "two", isDamaged: false, RegistryApp.Stop);
+        await health.ClearAsync(copy, "two", RegistryApp.Stop);
         await RemovedAsync(id, isPatch);
     }
 

@@ -91,6 +91,7 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
         await queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation);
         await queue.EnqueueAsync(new JobOrder("copy", "{}"), Cancellation);
         var other = await queue.LeaseAsync(["copy"], "w", Lease, Cancellation); // whose end was never recorded
+        Database.Time.Advance(TimeSpan.FromSeconds(1)); // on a clock that stands still both leases end together
         _loses.Meanwhile = () => Database.Time.Advance(Lease / 2);
         var job = await LoseAsync(() => queue.LeaseAsync(["copy"], "w", Lease, Cancellation));
         Assert.NotEqual(other!.Id, job!.Id);
@@ -116,6 +117,29 @@ public abstract class LostCommitContract(TestDatabases databases, DatabaseKind k
         Assert.Equal(source.Generation + 1, intent!.Generation);
         Assert.Equal(CommitOutcome.Committed, await LoseAsync(() => copies.CommitAsync(intent, source, Cancellation)));
         Assert.Equal(2, await db.Locations.CountAsync(l => l.ImageId == image.Id, Cancellation));
+    }
+
+    [Fact]
+    public async Task A_repair_whose_answers_are_lost_replaces_once_and_raises_one_event()
+    {
+        var databases = new InterceptedDatabases(Database.Options, _loses);
+        var image = Images.Queued();
+        await Database.Editor.CreateAsync(image, Cancellation);
+        var upload = await Database.Ledger.BeginAsync(image.Id, "s1", "me", Lease, null, Cancellation);
+        await Database.Ledger.CommitAsync(upload, Images.Result(), Cancellation);
+        var health = new LocationHealth(databases, Database.Time, new EventSelection([]));
+        await LoseAsync(() => health.MarkAsync(upload.Key, "s1", repair: null, Cancellation));
+        await using var db = await Database.OpenAsync();
+        Assert.Equal(1, await db.Events.CountAsync(e => e.Type == LocationHealth.Damaged, Cancellation));
+
+        var damaged = await db.Locations.AsNoTracking().SingleAsync(l => l.ImageId == image.Id, Cancellation);
+        var copies = new CopyLedger(databases, Database.Get<StorageQuota>(), Database.Time);
+        var intent = await LoseAsync(() => copies.BeginRepairAsync(damaged, "job 1", Lease, Cancellation));
+        Assert.Equal(damaged.Generation + 1, intent!.Generation);
+        Assert.Equal(
+            CommitOutcome.Committed, await LoseAsync(() => copies.CommitRepairAsync(intent, damaged, Cancellation)));
+        var now = await db.Locations.AsNoTracking().SingleAsync(l => l.ImageId == image.Id, Cancellation);
+        Assert.Equal((intent.Key, null), (now.Key, now.DamagedAt));
     }
 
     [Fact]
