@@ -331,50 +331,6 @@ public sealed record LimitsSection
     }
 }
 
-/// <summary>Registry:Uploads.</summary>
-public sealed record UploadsSection
-{
-    /// <summary>How long an upload's claim lives without renewal.</summary>
-    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(60);
-
-    /// <summary>How often the reaper looks for leftovers.</summary>
-    public TimeSpan ReapInterval { get; init; } = TimeSpan.FromMinutes(1);
-
-    /// <summary>How old an unreferenced blob must be before it is removed.</summary>
-    public TimeSpan ReapGrace { get; init; } = TimeSpan.FromMinutes(5);
-
-    /// <summary>Slowest upload accepted, bytes a second after half a minute.</summary>
-    public int MinimumBytesPerSecond { get; init; } = 32 * 1024;
-
-    /// <summary>How long one chunk of an upload may take at that rate.</summary>
-    internal TimeSpan ChunkPatience(int chunkBytes) =>
-        TimeSpan.FromSeconds(30 + ((double)chunkBytes / MinimumBytesPerSecond));
-
-    /// <summary>Most uploads at once; one more is answered with 503.</summary>
-    public int ConcurrentMax { get; init; } = 64;
-
-    /// <summary>Most uploads of one project at once; one more is answered with 503. 0 = no limit but
-    /// <see cref="ConcurrentMax"/>, as where nobody is authenticated.</summary>
-    public int ConcurrentMaxPerProject { get; init; } = 32;
-
-    /// <summary>Checks the ranges.</summary>
-    /// <exception cref="ConfigurationException">One is wrong.</exception>
-    public void Validate()
-    {
-        const string positive = "more than 0";
-        RegistryOptions.Require(Lease >= TimeSpan.FromSeconds(1), "Registry:Uploads:Lease", $"{Lease}", "1 s or more");
-        RegistryOptions.Require(
-            ReapInterval > TimeSpan.Zero, "Registry:Uploads:ReapInterval", $"{ReapInterval}", positive);
-        RegistryOptions.Require(ReapGrace >= TimeSpan.Zero, "Registry:Uploads:ReapGrace", $"{ReapGrace}", "0 or more");
-        RegistryOptions.Require(
-            MinimumBytesPerSecond > 0, "Registry:Uploads:MinimumBytesPerSecond", $"{MinimumBytesPerSecond}", positive);
-        RegistryOptions.Require(ConcurrentMax > 0, "Registry:Uploads:ConcurrentMax", $"{ConcurrentMax}", positive);
-        RegistryOptions.Require(
-            ConcurrentMaxPerProject >= 0, "Registry:Uploads:ConcurrentMaxPerProject", $"{ConcurrentMaxPerProject}",
-            "0 or more");
-    }
-}
-
 /// <summary>Registry:Jobs.</summary>
 public sealed record JobsSection
 {
