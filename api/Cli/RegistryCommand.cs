@@ -55,12 +55,22 @@ public static class RegistryCommand
                 ? await parsed.InvokeAsync(configuration)
                 : await RefuseAsync(parsed);
         }
-        catch (Exception e) when (Sentence(e) is { } sentence)
+        catch (Exception e)
         {
-            await Console.Error.WriteLineAsync("registry: " + sentence);
+            await Console.Error.WriteLineAsync("registry: " + (Sentence(e) ?? Bug(e)));
+            if (Environment.GetEnvironmentVariable("REGISTRY_DEBUG") == "1")
+            {
+                await Console.Error.WriteLineAsync(e.ToString());
+            }
+
             return Failed;
         }
     }
+
+    // Whatever the operating system, the runtime or an argument brings: one line, and no core file.
+    private static string Bug(Exception exception) =>
+        $"unexpected error: {exception.GetType().Name}: {exception.Message.ReplaceLineEndings(" ")} " +
+        "(please report it with the output of the same command under REGISTRY_DEBUG=1)";
 
     /// <summary>Says what is wrong with a command line, and where its help is.</summary>
     private static async Task<int> RefuseAsync(ParseResult parsed)

@@ -153,7 +153,16 @@ public sealed partial class FileBytes : IByteFile
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         if (!IsBlockDevice)
         {
-            RandomAccess.SetLength(handle, length);
+            try
+            {
+                RandomAccess.SetLength(handle, length);
+            }
+            catch (ArgumentOutOfRangeException e)
+            {
+                // What .NET makes of EFBIG, and it does not say of which file.
+                throw new IOException($"'{Path}' cannot be {length} bytes long: the file system has no files so large", e);
+            }
+
             Interlocked.Exchange(ref this.length, length);
         }
         else if (length > Length)
