@@ -12,8 +12,13 @@ internal abstract class FaultCheck
     /// <summary>Rounds, images or jobs, whatever it counts, in a full run.</summary>
     public virtual int Rounds => 1;
 
-    /// <summary>The same in a short run; 0 for a check of which a short run says nothing, which <c>all</c> leaves out.</summary>
+    /// <summary>The same in a short run.</summary>
     public virtual int SmokeRounds => 1;
+
+    /// <summary>Whether the short run of all checks has it on a configuration: not where it would say nothing, or what the
+    /// other configuration says already.</summary>
+    /// <param name="isProduction">Whether on PostgreSQL and S3.</param>
+    public virtual bool IsSmoked(bool isProduction) => true;
 
     /// <summary>Whether it says something of SQLite and a directory.</summary>
     public virtual bool OnEmbedded => true;

@@ -70,8 +70,7 @@ for (var i = 0; i < args.Length; i++)
     }
 }
 
-FaultCheck[] chosen =
-    [.. checks.Where(check => only == "all" ? !isSmoke || check.SmokeRounds > 0 : check.Name == only)];
+FaultCheck[] chosen = [.. checks.Where(check => only == "all" || check.Name == only)];
 if (isHelp || chosen.Length == 0 || on is not ("embedded" or "production" or "both"))
 {
     Console.WriteLine(
@@ -102,7 +101,7 @@ await using var servers = new Servers();
 var codes = new List<int>();
 foreach (var isProduction in new[] { false, true }.Where(p => on == "both" || p == (on == "production")))
 {
-    foreach (var check in chosen.Where(check => isProduction ? check.OnProduction : check.OnEmbedded))
+    foreach (var check in chosen.Where(check => IsWanted(check, isProduction)))
     {
         codes.Add(await RunAsync(check, isProduction));
     }
@@ -115,6 +114,9 @@ if (codes.Count == 0)
 }
 
 return codes.Contains(failed) ? failed : codes.Contains(cannotRun) ? cannotRun : 0;
+
+bool IsWanted(FaultCheck check, bool isProduction) => (isProduction ? check.OnProduction : check.OnEmbedded)
+    && (only != "all" || !isSmoke || check.IsSmoked(isProduction));
 
 async Task<int> RunAsync(FaultCheck check, bool isProduction)
 {

@@ -31,6 +31,9 @@ internal sealed partial class ClockSteps : FaultCheck
     public override int Rounds => 20;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

@@ -26,6 +26,9 @@ internal sealed class FlippedBits : FaultCheck
     public override int SmokeRounds => 1;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

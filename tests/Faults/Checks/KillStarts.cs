@@ -28,6 +28,9 @@ internal sealed class KillStarts : FaultCheck
     public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var starts = await StartSite.CreateAsync(trial);

@@ -38,6 +38,9 @@ internal sealed class MemorySqueeze : FaultCheck
     public override int SmokeRounds => 10;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         using var machine = SmallMachine.TryCreate(MemoryBytes, Processors)

@@ -23,7 +23,7 @@ internal sealed class PausedWorkers : FaultCheck
     public override int Rounds => 60;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 2;
+    public override int SmokeRounds => 1;
 
     /// <inheritdoc/>
     public override bool OnEmbedded => false;

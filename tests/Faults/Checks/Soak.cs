@@ -30,6 +30,9 @@ internal sealed class Soak : FaultCheck
     public override int SmokeRounds => 0;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => false;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

@@ -35,7 +35,10 @@ internal sealed class StartFaults : FaultCheck
     public override int Rounds => 150;
 
     /// <inheritdoc/>
-    public override int SmokeRounds => 2;
+    public override int SmokeRounds => 1;
+
+    /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
 
     /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
