@@ -1,14 +1,14 @@
 using System.Security.Cryptography;
 using System.Text;
+using Registry.Storage;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Auth;
 
 /// <summary>What Keystone said of tokens, for a while.</summary>
 /// <remarks>A token is asked about anew after a minute, so a revoked one works for a minute at most. While Keystone does
-/// not answer, what it said up to five minutes ago still counts, and a token's own end always does: by Keystone's clock where it is
-/// asked, by the monotonic clock from then on. Tokens are kept as
-/// SHA-256 digests. Bounded: beyond <see cref="EntriesMax"/> the oldest go.</remarks>
+/// not answer, what it said up to five minutes ago still counts, and a token's own end always does, give or take five minutes by
+/// which the clocks may differ. Tokens are kept as SHA-256 digests. Bounded: beyond <see cref="EntriesMax"/> the oldest go.</remarks>
 internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider clock, ILogger<TokenCache> logger)
 {
     /// <summary>Most tokens remembered.</summary>
@@ -18,6 +18,7 @@ internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider c
     private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan RefusedFor = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan UsableFor = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan SkewMax = TimeSpan.FromMinutes(5);
 
     private readonly AnswerCache<Answer?> _answers = new(EntriesMax, UsableFor, clock);
 
@@ -39,8 +40,8 @@ internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider c
         return found is not null && clock.GetElapsedTime(found.Since) < found.Life ? found.Token : null;
     }
 
-    // Keystone judges the end of a token by its own clock, and its word of a moment ago counts: a clock of this machine
-    // that is ahead does not lock out every caller. From then on the monotonic clock counts.
+    // Keystone judges the end of a token by its own clock. Where the two clocks differ by a few minutes its word counts;
+    // a token that ended earlier is refused, whoever vouches for it. A step of the wall clock is not seen here.
     private async Task<Answer?> AskAsync(string token)
     {
         if (await keystone.ValidateAsync(token, CancellationToken.None) is not { } found)
@@ -48,10 +49,15 @@ internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider c
             return null;
         }
 
-        var life = found.ExpiresAt - clock.GetUtcNow();
+        var life = found.ExpiresAt - SteadyClock.Of(clock).Now;
         if (life <= TimeSpan.Zero)
         {
             Log.Clock(logger, (long)-life.TotalSeconds);
+            if (life < -SkewMax)
+            {
+                return null;
+            }
+
             life = FreshFor;
         }
 

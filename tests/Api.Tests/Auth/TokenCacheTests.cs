@@ -66,6 +66,16 @@ public sealed class TokenCacheTests : IAsyncLifetime
     }
 
     [Theory]
+    [InlineData(4, true)]
+    [InlineData(6, false)]
+    [InlineData(60, false)]
+    public async Task A_token_that_has_ended_counts_while_the_clocks_may_differ_by_so_much(int minutesAgo, bool counts)
+    {
+        _keystone.Add("t", "u", "p", _time.GetUtcNow().AddMinutes(-minutesAgo));
+        Assert.Equal(counts, await FindAsync("t") is not null);
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(-1)]
     [InlineData(24)]
