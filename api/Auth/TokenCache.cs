@@ -41,7 +41,7 @@ internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider c
     }
 
     // Keystone judges the end of a token by its own clock. Where the two clocks differ by a few minutes its word counts;
-    // a token that ended earlier is refused, whoever vouches for it. A step of the wall clock is not seen here.
+    // a token that ended earlier is refused even if Keystone accepts it. The steady clock ignores steps of the wall clock.
     private async Task<Answer?> AskAsync(string token)
     {
         if (await keystone.ValidateAsync(token, CancellationToken.None) is not { } found)
