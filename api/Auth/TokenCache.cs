@@ -6,9 +6,10 @@ using Registry.Storage.Domain;
 namespace Registry.Api.Auth;
 
 /// <summary>What Keystone said of tokens, for a while.</summary>
-/// <remarks>A token is asked about anew after a minute, so a revoked one works for a minute at most. While Keystone does
-/// not answer, what it said up to five minutes ago still counts, and a token's own end always does, give or take five minutes by
-/// which the clocks may differ. Tokens are kept as SHA-256 digests. Bounded: beyond <see cref="EntriesMax"/> the oldest go.</remarks>
+/// <remarks>A token is asked about again after a minute, so a revoked one works for a minute at most. While Keystone does
+/// not answer, what it said up to five minutes ago still counts. The end of a token always counts, within the five minutes
+/// by which clocks may differ. Tokens are kept as SHA-256 digests. Bounded: beyond <see cref="EntriesMax"/> the oldest
+/// are removed.</remarks>
 internal sealed partial class TokenCache(KeystoneClient keystone, TimeProvider clock, ILogger<TokenCache> logger)
 {
     /// <summary>Most tokens remembered.</summary>
