@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 
 namespace Registry.Api.Cli;
 
@@ -29,7 +30,7 @@ internal static class CacheCommand
     {
         var command = new Command("cache", Help)
         {
-            ListCommand(), PruneCommand(), WarmCommand(),
+            ListCommand(), PruneCommand(), WarmCommand(), CheckCommand(),
         };
         foreach (var verb in ServerCacheCommands.Create())
         {
@@ -47,14 +48,15 @@ internal static class CacheCommand
 
         A base is an image's disk, brought once and named by all overlays that 'registry provision --thin' makes of it.
         It is removed only when no such overlay is left where it was made: before you move one elsewhere, make it whole
-        ('registry disk convert') or keep the base yourself.
+        ('registry disk convert') or keep the base yourself. No other user may write to the directory; 'check' reads all
+        bases and compares them with the digests taken when they were fetched.
         """;
 
     /// <summary>Opens the cache that the command line names.</summary>
     /// <exception cref="CommandException">It names none.</exception>
-    public static ImageCache Open(ParseResult parsed) => new(
+    public static ImageCache Open(ParseResult parsed) => ImageCache.Open(
         parsed.GetValue(Directory) ?? Environment.GetEnvironmentVariable("REGISTRY_CACHE")
-        ?? throw new CommandException("name the directory of the bases with --cache or REGISTRY_CACHE."));
+        ?? throw new CommandException("name the directory of the bases with --cache or REGISTRY_CACHE"));
 
     private static Command WarmCommand()
     {
@@ -63,16 +65,18 @@ internal static class CacheCommand
         {
             image, Directory, Most, ProvisionCommand.Retry, ProvisionCommand.Direct,
         };
+        TargetRules.AddModeTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var cache = Open(parsed);
+            using var cache = Open(parsed);
+            var rules = TargetRules.Of(parsed).ForReading;
             using var api = ConnectionOptions.ImageApiOf(parsed);
             var (id, digest) = await api.FindDigestAsync(parsed.GetValue(image)!, cancellationToken);
             await cache.UseAsync(
                 id,
                 digest,
                 path => ProvisionCommand.DownloadAsync(
-                    path, ProvisionMark.Of(id, digest, "raw", 0), parsed, cancellationToken),
+                    path, ProvisionMark.Of(id, digest, "raw", 0), rules, parsed, cancellationToken),
                 path =>
                 {
                     Console.WriteLine(path);
@@ -81,7 +85,7 @@ internal static class CacheCommand
                 cancellationToken);
             if (parsed.GetValue(Most) is { } most)
             {
-                await cache.PruneAsync(most);
+                await cache.PruneAsync(most, cancellationToken);
             }
 
             return 0;
@@ -100,7 +104,8 @@ internal static class CacheCommand
         {
             if (parsed.GetValue(BasesDirectory) is { } directory)
             {
-                Print(await new ImageCache(directory).ListAsync(), output.IsJson(parsed));
+                using var cache = System.IO.Directory.Exists(directory) ? ImageCache.Open(directory) : null;
+                Print(cache is null ? [] : await cache.ListAsync(cancellationToken), output.IsJson(parsed));
             }
             else
             {
@@ -126,8 +131,10 @@ internal static class CacheCommand
         {
             if (parsed.GetValue(BasesDirectory) is { } directory)
             {
+                using var cache = System.IO.Directory.Exists(directory) ? ImageCache.Open(directory) : null;
                 Print(
-                    await new ImageCache(directory).PruneAsync(parsed.GetValue(Most) ?? 0), output.IsJson(parsed));
+                    cache is null ? [] : await cache.PruneAsync(parsed.GetValue(Most) ?? 0, cancellationToken),
+                    output.IsJson(parsed));
             }
             else if (parsed.GetValue(Most) is not null)
             {
@@ -142,6 +149,64 @@ internal static class CacheCommand
         });
         return command;
     }
+
+    private static Command CheckCommand()
+    {
+        var command = new Command("check", """
+            Read all bases of thin disks on this host and compare them with what was fetched. Exit code 1: one is damaged.
+              registry cache check --cache /var/cache/registry
+            """)
+        {
+            Directory,
+        };
+        var output = new OutputOption(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var cache = Open(parsed);
+            var bases = await cache.CheckAsync(cancellationToken);
+            Print(bases, output.IsJson(parsed));
+            return bases.All(one => one.DamagedBlocks == 0) ? 0 : 1;
+        });
+        return command;
+    }
+
+    private static void Print(IReadOnlyList<ImageCache.Checked> bases, bool isJson)
+    {
+        if (!isJson)
+        {
+            TextTable.Write(
+                ["BASE", "STATE", "DAMAGED", "OVERLAYS"],
+                bases.Select(one => new[]
+                {
+                    one.Path, StateOf(one), $"{one.DamagedBlocks?.ToString(CultureInfo.InvariantCulture) ?? "-"} MiB",
+                    $"{one.Overlays}",
+                }));
+            return;
+        }
+
+        OutputOption.WriteJson(json =>
+        {
+            json.WriteStartArray();
+            foreach (var one in bases)
+            {
+                json.WriteStartObject();
+                json.WriteString("path", one.Path);
+                json.WriteString("state", StateOf(one));
+                if (one.DamagedBlocks is { } blocks)
+                {
+                    json.WriteNumber("damaged_blocks", blocks);
+                }
+
+                json.WriteNumber("overlays", one.Overlays);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        });
+    }
+
+    private static string StateOf(ImageCache.Checked one) =>
+        one.DamagedBlocks is { } blocks ? blocks == 0 ? "whole" : "damaged" : "unknown";
 
     private static void Print(IReadOnlyList<ImageCache.Base> bases, bool isJson)
     {

@@ -32,22 +32,26 @@ internal static class DiskAmendCommand
         {
             var wanted = OptionText.Parse(parsed.GetValue(options)!);
             var amendment = Read(wanted);
-            await using var edit = await DiskEdit.OpenAsync(
-                parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
-            var qcow = edit.Qcow;
-            using var shown = DiskProgress.Begin(
-                parsed.GetValue(progress) && !parsed.GetValue(quiet), "amend", edit.Disk.VirtualSize);
-            if (wanted.TryGetValue("size", out var size))
-            {
-                await qcow.ResizeAsync(Sizes.Parse(size), cancellationToken);
-            }
-
             if (wanted.ContainsKey("backing_file") || wanted.ContainsKey("backing_fmt"))
             {
                 throw new CommandException("Cannot amend the backing file; use rebase instead.");
             }
 
-            await qcow.AmendAsync(amendment, cancellationToken);
+            var size = wanted.TryGetValue("size", out var text) ? checked(Sizes.Parse(text) + 511) & ~511L : (long?)null;
+            await using var edit = await DiskEdit.OpenUndoableAsync(
+                parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
+            var qcow = edit.Qcow;
+            using var shown = DiskProgress.Begin(
+                parsed.GetValue(progress) && !parsed.GetValue(quiet), "amend", edit.Disk.VirtualSize);
+            await edit.ChangeAsync(async () =>
+            {
+                if (size is { } bytes)
+                {
+                    await qcow.ResizeAsync(bytes, cancellationToken);
+                }
+
+                await qcow.AmendAsync(amendment, cancellationToken);
+            });
             shown?.Complete();
             return 0;
         });

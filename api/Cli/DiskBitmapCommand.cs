@@ -28,7 +28,7 @@ internal sealed class DiskBitmapCommand
     {
         var self = new DiskBitmapCommand();
         var command = new Command("bitmap", """
-            Change the persistent bitmaps of an image. Several actions are done in the order given.
+            Change the persistent bitmaps of an image. Several actions are done in the order given, or none of them.
               registry disk bitmap --add -g 64k disk.qcow2 backup1
               registry disk bitmap --add --merge backup0 --disable disk.qcow2 backup1
             """)
@@ -61,21 +61,23 @@ internal sealed class DiskBitmapCommand
         Require(
             source is null || actions.Contains("--merge"), "Merge bitmap source file only supported with --merge");
         Require(parsed.GetValue(_sourceFormat) is null || source is not null, "-F only supported with -b");
-        await using var edit = await DiskEdit.OpenAsync(
+        await using var edit = await DiskEdit.OpenUndoableAsync(
             path, parsed.GetValue(_format), parsed.GetValue(_passphrase), cancellationToken);
-        foreach (var action in actions)
+        await edit.ChangeAsync(async () =>
         {
-            await (action switch
+            foreach (var action in actions)
             {
-                "--add" => edit.Qcow.AddBitmapAsync(
-                    name, Granularity(parsed), !actions.Contains("--disable"), cancellationToken),
-                "--remove" => edit.Qcow.RemoveBitmapAsync(name, cancellationToken),
-                "--clear" => edit.Qcow.ClearBitmapAsync(name, cancellationToken),
-                "--merge" => MergeAsync(parsed, edit, name, merges.Dequeue(), cancellationToken),
-                _ => edit.Qcow.EnableBitmapAsync(name, action == "--enable", cancellationToken),
-            });
-        }
-
+                await (action switch
+                {
+                    "--add" => edit.Qcow.AddBitmapAsync(
+                        name, Granularity(parsed), !actions.Contains("--disable"), cancellationToken),
+                    "--remove" => edit.Qcow.RemoveBitmapAsync(name, cancellationToken),
+                    "--clear" => edit.Qcow.ClearBitmapAsync(name, cancellationToken),
+                    "--merge" => MergeAsync(parsed, edit, name, merges.Dequeue(), cancellationToken),
+                    _ => edit.Qcow.EnableBitmapAsync(name, action == "--enable", cancellationToken),
+                });
+            }
+        });
         return 0;
     }
 

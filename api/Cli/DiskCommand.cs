@@ -14,7 +14,9 @@ internal static class DiskCommand
           registry disk VERB --help
 
         What differs from qemu-img 7.2:
-          - Errors have their own words. A file that a verb could not finish is not left behind.
+          - Errors have their own words. A file that a verb could not finish is not left behind, and a change that fails is
+            undone.
+          - An existing file is replaced only with --overwrite, and new files have mode 0600 (--mode).
           - Passphrases come from --passphrase-file; --object, --image-opts and --target-image-opts are not known.
             New encryption is luks, with encrypt.iterations where qemu-img measures encrypt.iter-time. check needs no
             passphrase.

@@ -1,3 +1,4 @@
+using Registry.Engine.Bytes;
 using Registry.Engine.Convert;
 using Registry.Engine.Disks;
 using Registry.Engine.Qcow2;
@@ -43,7 +44,10 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
     /// <summary>Bytes written in a second at most; null for as many as can be.</summary>
     public long? BytesPerSecond { get; init; }
 
-    /// <summary>Whether the target exists.</summary>
+    /// <summary>What may be done to a file that exists.</summary>
+    public TargetRules Rules { get; init; } = TargetRules.NewFile;
+
+    /// <summary>Whether the target exists and is written in place.</summary>
     public bool IntoExisting { get; init; }
 
     /// <summary>Whether an existing target reads as zeroes.</summary>
@@ -62,7 +66,7 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
     /// <exception cref="CommandException">It cannot be done.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
-        if (sources.FirstOrDefault(source => Path.GetFullPath(source) == Path.GetFullPath(target)) is { } same)
+        if (sources.FirstOrDefault(source => DiskFile.AreSame(source, target)) is { } same)
         {
             throw new CommandException($"'{same}' cannot be converted onto itself.");
         }
@@ -105,66 +109,127 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
         var bitmaps = HasBitmaps
             ? await DiskBitmaps.ReadAsync((QcowImage)images[0], SkipsBrokenBitmaps, cancellationToken)
             : [];
-        using (var progress = DiskProgress.Begin(IsProgressShown, "convert", sum))
-        {
-            await WriteAsync(parts, size, progress, cancellationToken);
-            progress?.Complete();
-        }
-
-        if (bitmaps.Count > 0)
-        {
-            await using var edit = await DiskEdit.OpenAsync(target, "qcow2", PassphraseFile, cancellationToken);
-            await DiskBitmaps.AddAsync(edit.Qcow, bitmaps, cancellationToken);
-        }
+        using var progress = DiskProgress.Begin(IsProgressShown, "convert", sum);
+        await WriteAsync(parts, size, bitmaps, progress, cancellationToken);
+        progress?.Complete();
     }
 
     private async Task WriteAsync(
-        List<DiskPart> parts, long size, DiskProgress? progress, CancellationToken cancellationToken)
+        List<DiskPart> parts, long size, List<CopiedBitmap> bitmaps, DiskProgress? progress,
+        CancellationToken cancellationToken)
     {
         var options = new Dictionary<string, string>(Options);
         var preallocation = DiskShape.TakePreallocation(options);
         var wanted = IsQcow ? NewDisk.Take(options) with { Size = size } : new QcowCreateOptions { Size = size };
         DiskShape.RefuseOthers(options);
-        var isPlain = wanted is { BackingName: null, DataFileName: null, Luks: null };
-        if (!IsQcow || (isPlain && !IntoExisting))
+        var convert = new ConvertOptions
         {
-            var convert = new ConvertOptions
-            {
-                IsDurable = false, // as qemu-img convert: a copy that can be made again
-                Size = size,
-                Compress = IsCompressed,
-                SparseBytes = SparseBytes,
-                FindsAllZeroes = FindsAllZeroes,
-                Read = DiskReadOptions.Local with { Parallelism = Parallelism },
-                IntoExisting = IntoExisting,
-                TargetIsZero = TargetIsZero,
-                Preallocation = preallocation,
-                Qcow = wanted.Shape,
-                BytesPerSecond = BytesPerSecond,
-                Progress = progress,
-            };
-            await Converter.ConvertAsync(
-                parts, target, IsQcow ? DiskFormat.Qcow2 : DiskFormat.Raw, convert, cancellationToken);
+            IsDurable = false, // as qemu-img convert: a copy that can be made again
+            Size = size,
+            Compress = IsCompressed,
+            SparseBytes = SparseBytes,
+            FindsAllZeroes = FindsAllZeroes,
+            Read = DiskReadOptions.Local with { Parallelism = Parallelism },
+            IntoExisting = IntoExisting,
+            TargetIsZero = TargetIsZero,
+            Preallocation = preallocation,
+            Qcow = wanted.Shape,
+            BytesPerSecond = BytesPerSecond,
+            Progress = progress,
+        };
+        if (IntoExisting)
+        {
+            await WriteIntoAsync(parts, bitmaps, convert, progress, cancellationToken);
+        }
+        else if (wanted is { BackingName: null, DataFileName: null, Luks: null })
+        {
+            await WritePlainAsync(parts, bitmaps, convert, cancellationToken);
+        }
+        else
+        {
+            await NewDisk.CreateQcowAsync(
+                target, wanted, DiskEdit.Options(target, PassphraseFile), preallocation, Rules,
+                async disk =>
+                {
+                    await OverwriteAsync(parts, disk, wanted, progress, cancellationToken);
+                    await DiskBitmaps.AddAsync(disk, bitmaps, cancellationToken);
+                },
+                cancellationToken);
+        }
+    }
+
+    private async Task WritePlainAsync(
+        List<DiskPart> parts, List<CopiedBitmap> bitmaps, ConvertOptions options, CancellationToken cancellationToken)
+    {
+        await using var file = await TargetFile.OpenAsync(target, Rules, cancellationToken);
+        if (!file.IsNew && IsQcow && !IsCompressed)
+        {
+            await RequireRoomAsync(parts, file.Bytes, options, cancellationToken);
+        }
+
+        await Converter.ConvertAsync(
+            parts, file.Bytes, file.IsNew, IsQcow ? DiskFormat.Qcow2 : DiskFormat.Raw, options, cancellationToken);
+        if (bitmaps.Count > 0)
+        {
+            await using var disk = await QcowDisk.OpenAsync(
+                file.Bytes, DiskEdit.Options(target, PassphraseFile), cancellationToken);
+            await DiskBitmaps.AddAsync(disk, bitmaps, cancellationToken);
+        }
+
+        file.Publish(isDurable: false);
+    }
+
+    // A device that is too small is found before anything is written to it.
+    private static async Task RequireRoomAsync(
+        List<DiskPart> parts, FileBytes device, ConvertOptions options, CancellationToken cancellationToken)
+    {
+        var measure = new MeasureOptions(options.Qcow) { Preallocation = options.Preallocation };
+        var needed = 0L;
+        foreach (var part in parts)
+        {
+            needed += (await DiskMeasure.QcowAsync(part.Image, measure, cancellationToken)).Required;
+        }
+
+        await device.SetLengthAsync(needed, cancellationToken);
+    }
+
+    private async Task WriteIntoAsync(
+        List<DiskPart> parts, List<CopiedBitmap> bitmaps, ConvertOptions options, DiskProgress? progress,
+        CancellationToken cancellationToken)
+    {
+        if (!IsQcow)
+        {
+            await Converter.ConvertAsync(parts, target, DiskFormat.Raw, options, cancellationToken);
             return;
         }
 
-        if (!IntoExisting)
-        {
-            await NewDisk.CreateQcowAsync(
-                target, wanted, DiskEdit.Options(target, PassphraseFile), preallocation, cancellationToken);
-        }
-
         await using var edit = await DiskEdit.OpenAsync(target, "qcow2", PassphraseFile, cancellationToken);
+        await OverwriteAsync(parts, edit.Disk, null, progress, cancellationToken);
+        if (bitmaps.Count > 0)
+        {
+            await DiskBitmaps.AddAsync(edit.Qcow, bitmaps, cancellationToken);
+        }
+    }
+
+    /// <param name="parts">What is written.</param>
+    /// <param name="disk">The disk that is written over.</param>
+    /// <param name="made">What it was made as; null where it existed.</param>
+    /// <param name="progress">Shows how far it is.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    private async Task OverwriteAsync(
+        List<DiskPart> parts, IDiskWriter disk, QcowCreateOptions? made, DiskProgress? progress,
+        CancellationToken cancellationToken)
+    {
         var overwrite = new OverwriteOptions
         {
-            TargetIsZero = TargetIsZero || (!IntoExisting && wanted.BackingName is null),
-            OwnDepths = wanted.BackingName is null ? null : 1,
+            TargetIsZero = TargetIsZero || made is { BackingName: null },
+            OwnDepths = made?.BackingName is null ? null : 1,
             Compress = IsCompressed,
             SparseBytes = SparseBytes,
             BytesPerSecond = BytesPerSecond,
             Progress = progress,
         };
-        await DiskOverwrite.RunAsync(parts, edit.Disk, overwrite, cancellationToken);
+        await DiskOverwrite.RunAsync(parts, disk, overwrite, cancellationToken);
     }
 
     /// <summary>A snapshot is as large as the active disk, as in qemu-img, but never loses its end.</summary>

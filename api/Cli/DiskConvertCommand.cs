@@ -11,8 +11,8 @@ internal sealed class DiskConvertCommand
 
     private readonly Argument<string[]> _files = new("FILE... TARGET")
     {
-        Description = "The image file to read, or several that are put behind each other; last the file or block device "
-            + "to write",
+        Description = "The image file to read, or several that are concatenated in order; last the file or block device to "
+            + "write",
         Arity = ArgumentArity.OneOrMore,
     };
     private readonly Option<string?> _sourceFormat = DiskFile.FormatOption("-f", "Format of FILE [found out]");
@@ -39,7 +39,7 @@ internal sealed class DiskConvertCommand
     private readonly Option<bool> _anyOrder = new("-W") { Description = "Accepted: the order is always the fastest" };
     private readonly Option<bool> _offload = new("-C") { Description = "Accepted: the kernel copies where it can" };
     private readonly Option<string?> _rate = new("-r") { Description = "Bytes written in a second at most" };
-    private readonly Option<bool> _existing = new("-n") { Description = "Write into an existing TARGET" };
+    private readonly Option<bool> _existing = new("-n") { Description = "Write into an existing TARGET, in place" };
     private readonly Option<bool> _isZero = new("--target-is-zero")
     {
         Description = "With -n: TARGET is known to read as zeroes",
@@ -65,7 +65,8 @@ internal sealed class DiskConvertCommand
     {
         var self = new DiskConvertCommand();
         var command = new Command("convert", """
-            Convert a disk to another format. Zeroes are not written; the target is sparse.
+            Convert a disk to another format. Zeroes are not written; the target is sparse. An existing file is replaced
+            only with --overwrite.
               registry disk convert -O qcow2 -c -o compression_type=zstd disk.raw disk.qcow2
               registry disk convert -O raw disk.qcow2 disk.raw
               registry disk convert -l before-upgrade -O qcow2 disk.qcow2 then.qcow2
@@ -78,6 +79,7 @@ internal sealed class DiskConvertCommand
             self._existing, self._isZero, self._bitmaps, self._skipBroken, self._targetCache, self._sourceCache,
             self._snapshot, self._passphrase, self._share, self._progress, self._quiet,
         };
+        TargetRules.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             await self.Read(parsed).RunAsync(cancellationToken);
@@ -93,6 +95,7 @@ internal sealed class DiskConvertCommand
         var options = OptionText.Parse(parsed.GetValue(_options) ?? []);
         var isExisting = parsed.GetValue(_existing);
         Require(!isExisting || options.Count == 0, "-o has no effect when skipping image creation");
+        Require(!isExisting || !TargetRules.Of(parsed).MayOverwrite, "-n and --overwrite exclude each other");
         Require(isExisting || !parsed.GetValue(_isZero), "--target-is-zero requires use of -n flag");
         var isCompressed = parsed.GetValue(_compress);
         if (parsed.GetValue(_offload))
@@ -123,6 +126,7 @@ internal sealed class DiskConvertCommand
             FindsAllZeroes = parsed.GetValue(_sparse) is not null,
             Parallelism = Parallel(parsed.GetValue(_parallel)),
             BytesPerSecond = parsed.GetValue(_rate) is { } rate ? Rate(rate) : null,
+            Rules = TargetRules.Of(parsed),
             IntoExisting = isExisting,
             TargetIsZero = parsed.GetValue(_isZero),
             HasBitmaps = hasBitmaps,

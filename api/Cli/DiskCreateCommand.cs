@@ -8,7 +8,7 @@ namespace Registry.Api.Cli;
 /// <summary>registry disk create.</summary>
 internal sealed class DiskCreateCommand
 {
-    private readonly Argument<string> _file = new("FILE") { Description = "The file to make; an old one is lost" };
+    private readonly Argument<string> _file = new("FILE") { Description = "The file to make, or a block device to write" };
     private readonly Argument<string?> _size = new("SIZE")
     {
         Description = "Virtual size [the backing file's]",
@@ -39,6 +39,7 @@ internal sealed class DiskCreateCommand
             self._file, self._size, self._format, self._backing, self._backingFormat, self._unchecked, self._options,
             self._passphrase, self._quiet,
         };
+        TargetRules.AddTo(command);
         command.SetAction(self.RunAsync);
         return command;
     }
@@ -59,7 +60,7 @@ internal sealed class DiskCreateCommand
             options.Remove("size", out var text);
             DiskShape.RefuseOthers(options);
             var size = SizeOf(parsed, text is null ? -1 : Sizes.Parse(text));
-            await NewDisk.CreateRawAsync(path, size, preallocation, cancellationToken);
+            await NewDisk.CreateRawAsync(path, size, preallocation, TargetRules.Of(parsed), cancellationToken);
             var reserved = given.TryGetValue("preallocation", out var name) ? " preallocation=" + name : "";
             return Done(parsed, $"Formatting '{path}', fmt=raw size={size}{reserved}");
         }
@@ -74,7 +75,8 @@ internal sealed class DiskCreateCommand
             throw new CommandException("-u and preallocation exclude each other.");
         }
 
-        await NewDisk.CreateQcowAsync(path, wanted, open, preallocation, cancellationToken);
+        await NewDisk.CreateQcowAsync(
+            path, wanted, open, preallocation, TargetRules.Of(parsed), fill: null, cancellationToken);
         return Done(parsed, $"Formatting '{path}', {DiskShape.Describe(wanted, given)}");
     }
 

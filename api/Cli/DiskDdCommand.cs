@@ -23,14 +23,15 @@ internal sealed class DiskDdCommand
     {
         var self = new DiskDdCommand();
         var command = new Command("dd", """
-            Copy a part of a disk to a new file. As with qemu-img, count counts from the start of the input, so that
-            count=3 skip=1 copies two blocks.
+            Copy a part of a disk to a new file or a block device. As with qemu-img, count counts from the start of the
+            input, so that count=3 skip=1 copies two blocks.
               registry disk dd if=disk.qcow2 of=boot.raw bs=1M count=1
               registry disk dd -O qcow2 if=disk.raw of=rest.qcow2 bs=1M skip=100
             """)
         {
             self._operands, self._sourceFormat, self._targetFormat, self._passphrase, self._share,
         };
+        TargetRules.AddTo(command);
         command.SetAction(self.RunAsync);
         return command;
     }
@@ -38,7 +39,7 @@ internal sealed class DiskDdCommand
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var (input, output, block, count, skip) = Read(parsed.GetValue(_operands) ?? []);
-        if (Path.GetFullPath(input) == Path.GetFullPath(output))
+        if (DiskFile.AreSame(input, output))
         {
             throw new CommandException($"'{input}' cannot be copied onto itself.");
         }
@@ -54,12 +55,15 @@ internal sealed class DiskDdCommand
         }
 
         var start = skip > end / block ? end : skip * block;
+        await using var target = await TargetFile.OpenAsync(output, TargetRules.Of(parsed), cancellationToken);
         await Converter.ConvertAsync(
             [new DiskPart(disk.Image, start, end - start)],
-            output,
+            target.Bytes,
+            target.IsNew,
             parsed.GetValue(_targetFormat) == "qcow2" ? DiskFormat.Qcow2 : DiskFormat.Raw,
             new ConvertOptions { IsDurable = false },
             cancellationToken);
+        target.Publish(isDurable: false);
         return 0;
     }
 

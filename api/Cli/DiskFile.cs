@@ -76,6 +76,10 @@ internal sealed class DiskFile : IAsyncDisposable
         Description = "Open the file even if it is in use (always so)",
     };
 
+    /// <summary>Whether two paths lead to the same file or block device.</summary>
+    public static bool AreSame(string path, string other) => Path.GetFullPath(path) == Path.GetFullPath(other)
+        || (FileStatus.Of(path) is { } status && status.Identity == FileStatus.Of(other)?.Identity);
+
     /// <summary>Opens a file as a disk, with what it refers to.</summary>
     /// <param name="path">The file.</param>
     /// <param name="format">Its format; null to find out.</param>

@@ -49,7 +49,7 @@ internal static class DiskRebaseCommand
                 return 0;
             }
 
-            await using var edit = await DiskEdit.OpenAsync(
+            await using var edit = await DiskEdit.OpenUndoableAsync(
                 path, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
             await using var disk = name is null
                 ? null
@@ -57,7 +57,9 @@ internal static class DiskRebaseCommand
                     LocalFilesGate.FullName(path, name), target, parsed.GetValue(passphrase), cancellationToken);
             using var shown = DiskProgress.Begin(
                 parsed.GetValue(progress) && !parsed.GetValue(quiet), "rebase", edit.Disk.VirtualSize);
-            await edit.Qcow.RebaseAsync(disk?.Image, name, target, shown, cancellationToken);
+            var qcow = edit.Qcow;
+            await edit.ChangeAsync(
+                () => qcow.RebaseAsync(disk?.Image, name, target, shown, cancellationToken).AsTask());
             shown?.Complete();
             return 0;
         });

@@ -11,9 +11,9 @@ internal static class DiskResizeCommand
     public static Command Create()
     {
         var file = new Argument<string>("FILE") { Description = "The image file" };
-        var size = new Argument<string>("SIZE") { Description = "New size; +SIZE or -SIZE: so much more or less" };
+        var size = new Argument<string>("SIZE") { Description = "New size; +SIZE or -SIZE: relative to the old one" };
         var format = DiskFile.FormatOption("-f", "Format of FILE [found out]");
-        var shrink = new Option<bool>("--shrink") { Description = "Allow to cut off what lies behind the new end" };
+        var shrink = new Option<bool>("--shrink") { Description = "Allow to cut off what lies after the new end" };
         var preallocation = new Option<string?>("--preallocation")
         {
             Description = "What of the new space exists already: off, metadata, falloc or full [off]",
@@ -32,7 +32,7 @@ internal static class DiskResizeCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var reserved = DiskShape.ReadPreallocation(parsed.GetValue(preallocation) ?? "off");
-            await using var edit = await DiskEdit.OpenAsync(
+            await using var edit = await DiskEdit.OpenUndoableAsync(
                 parsed.GetValue(file)!, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
             var old = edit.Disk.VirtualSize;
             var wanted = Target(parsed.GetValue(size)!, old);
@@ -48,8 +48,13 @@ internal static class DiskResizeCommand
                 throw new CommandException("Preallocation can only be used for growing images");
             }
 
-            await ResizeAsync(edit, old, wanted, reserved, cancellationToken);
-            await edit.Disk.FlushAsync(cancellationToken);
+            if (wanted < old)
+            {
+                // What is cut off was asked to be lost: keeping it meanwhile would take as much memory.
+                edit.Forget();
+            }
+
+            await edit.ChangeAsync(() => ResizeAsync(edit, old, wanted, reserved, cancellationToken));
             if (!parsed.GetValue(quiet))
             {
                 Console.WriteLine("Image resized.");
@@ -65,6 +70,12 @@ internal static class DiskResizeCommand
     {
         if (edit.Disk is QcowDisk qcow)
         {
+            if (preallocation is Preallocation.FAlloc or Preallocation.Full && size > old)
+            {
+                // All of the space, or none of it, before a table is changed.
+                edit.ReserveAtEnd(NewDisk.RoomFor(qcow.Shape, size) - NewDisk.RoomFor(qcow.Shape, old), size - old);
+            }
+
             await qcow.ResizeAsync(size, cancellationToken);
             await NewDisk.PreallocateAsync(edit.Bytes, qcow, old, preallocation, cancellationToken);
             return;

@@ -40,12 +40,18 @@ internal static class DiskSnapshotCommand
                 throw new CommandException("Cannot mix '-l', '-a', '-c', '-d'");
             }
 
-            await using var edit = await DiskEdit.OpenAsync(path, null, parsed.GetValue(passphrase), cancellationToken);
+            await using var edit = await DiskEdit.OpenUndoableAsync(
+                path, null, parsed.GetValue(passphrase), cancellationToken);
             if (taken is not null)
             {
-                await edit.Qcow.CreateSnapshotAsync(taken, TimeProvider.System.GetUtcNow(), cancellationToken);
+                await edit.ChangeAsync(() => edit.Qcow.CreateSnapshotAsync(
+                    taken, TimeProvider.System.GetUtcNow(), cancellationToken).AsTask());
+                return 0;
             }
-            else if (applied is not null)
+
+            // What only the old state needs is freed, after the new one is on disk.
+            edit.Forget();
+            if (applied is not null)
             {
                 await edit.Qcow.ApplySnapshotAsync(applied, cancellationToken);
             }

@@ -1,5 +1,7 @@
 using Registry.Engine.Bytes;
+using Registry.Engine.Convert;
 using Registry.Engine.Disks;
+using Registry.Engine.Qcow2;
 using Registry.Engine.Qcow2.Writing;
 
 namespace Registry.Api.Cli;
@@ -35,81 +37,99 @@ internal static class NewDisk
         return result;
     }
 
-    /// <summary>Makes a raw disk.</summary>
+    /// <summary>Makes a raw disk of zeroes; nothing is left of it where that fails.</summary>
+    /// <param name="path">The file or block device.</param>
+    /// <param name="size">Bytes, rounded up to whole sectors.</param>
+    /// <param name="preallocation">What of it exists already.</param>
+    /// <param name="rules">What may be done to a file that exists.</param>
+    /// <param name="cancellationToken">Cancels.</param>
     public static async Task CreateRawAsync(
-        string path, long size, Preallocation preallocation, CancellationToken cancellationToken)
+        string path, long size, Preallocation preallocation, TargetRules rules, CancellationToken cancellationToken)
     {
         if (preallocation == Preallocation.Metadata)
         {
             throw new CommandException("Unsupported preallocation mode 'metadata'");
         }
 
-        await MakeAsync(path, async file =>
+        var length = checked(size + 511) & ~511L;
+        await using var target = await TargetFile.OpenAsync(path, rules, cancellationToken);
+        await target.Bytes.SetLengthAsync(length, cancellationToken);
+        if (target.IsNew)
         {
-            var length = checked(size + 511) & ~511L;
-            await file.SetLengthAsync(length, cancellationToken);
-            if (!file.IsBlockDevice)
-            {
-                await file.PreallocateAsync(preallocation, length, cancellationToken);
-            }
-        });
+            await target.Bytes.PreallocateAsync(preallocation, length, cancellationToken);
+        }
+        else
+        {
+            await target.Bytes.ZeroAsync(0, length, cancellationToken);
+        }
+
+        target.Publish(isDurable: false);
     }
 
-    /// <summary>Makes a qcow2 image and its external data file; what this made is removed again where that
-    /// fails.</summary>
-    /// <param name="path">The file.</param>
+    /// <summary>Makes a qcow2 image and its external data file; nothing is left of them where that fails.</summary>
+    /// <param name="path">The file or block device.</param>
     /// <param name="options">What it shall be.</param>
     /// <param name="open">How what it names is opened.</param>
     /// <param name="preallocation">What of it exists already.</param>
+    /// <param name="rules">What may be done to files that exist.</param>
+    /// <param name="fill">Writes its content before it has its name; null for an empty disk.</param>
     /// <param name="cancellationToken">Cancels.</param>
     public static async Task CreateQcowAsync(
-        string path, QcowCreateOptions options, DiskOpenOptions open, Preallocation preallocation,
-        CancellationToken cancellationToken)
+        string path, QcowCreateOptions options, DiskOpenOptions open, Preallocation preallocation, TargetRules rules,
+        Func<QcowDisk, Task>? fill, CancellationToken cancellationToken)
     {
         options.Validate();
         RefuseItself(path, options.BackingName, "backing");
         RefuseItself(path, options.DataFileName, "data");
-        if (options.DataFileName is { } dataFile)
+        await using var target = await TargetFile.OpenAsync(path, rules, cancellationToken);
+        await using var data = options.DataFileName is { } name
+            ? await TargetFile.OpenAsync(LocalFilesGate.PathOf(path, name), rules, cancellationToken)
+            : null;
+        if (data is not null)
         {
-            await using var data = FileBytes.Create(LocalFilesGate.FullName(path, dataFile));
+            open = open with { Gate = new NewDataFileGate(open.Gate, data.Bytes) };
         }
 
-        await MakeAsync(path, async file =>
+        if (!target.IsNew)
         {
-            await using var disk = await QcowDisk.CreateAsync(file, options, open, cancellationToken);
-            await PreallocateAsync(file, disk, 0, preallocation, cancellationToken);
-        });
+            // A device has no room beyond its end, and must not be begun in vain.
+            var least = DiskMeasure.Qcow(options.Size, new MeasureOptions(options.Shape) { Preallocation = preallocation });
+            await target.Bytes.SetLengthAsync(least.Required, cancellationToken);
+        }
+
+        if (preallocation is Preallocation.FAlloc or Preallocation.Full)
+        {
+            // All of the space, or none of it, before tables are made for it.
+            (data ?? target).Bytes.ReserveAtEnd(data is null ? RoomFor(options.Shape, options.Size) : options.Size);
+        }
+
+        await using (var disk = await QcowDisk.CreateAsync(target.Bytes, options, open, cancellationToken))
+        {
+            await PreallocateAsync(target.Bytes, disk, 0, preallocation, cancellationToken);
+            if (fill is not null)
+            {
+                await fill(disk);
+            }
+        }
+
+        data?.Publish(isDurable: false);
+        target.Publish(isDurable: false);
     }
 
-    // Making a file empties one that is there, which would be the image's own content.
+    // The new image would be read as its own content.
     private static void RefuseItself(string path, string? name, string role)
     {
-        if (name is not null && LocalFilesGate.FullName(path, name) is { } full
-            && TargetFile.Resolve(full) == TargetFile.Resolve(path))
+        if (name is not null && DiskFile.AreSame(LocalFilesGate.FullName(path, name), path))
         {
             throw new CommandException($"'{path}' has the same filename as its {role} file.");
         }
     }
 
-    // Removes nothing but what this call has made: a file or device that was there stays where it is.
-    private static async Task MakeAsync(string path, Func<FileBytes, Task> fill)
-    {
-        var isNew = FileKinds.Of(path) == FileKind.Missing;
-        var isDone = false;
-        try
-        {
-            await using var file = FileBytes.Create(path);
-            await fill(file);
-            isDone = true;
-        }
-        finally
-        {
-            if (!isDone && isNew)
-            {
-                File.Delete(path);
-            }
-        }
-    }
+    /// <summary>Bytes of a qcow2 file all of whose clusters exist.</summary>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="size">Bytes of the disk.</param>
+    public static long RoomFor(QcowShape shape, long size) =>
+        DiskMeasure.Qcow(size, new MeasureOptions(shape)).FullyAllocated;
 
     /// <summary>Reserves space for a disk from a byte on.</summary>
     /// <param name="file">The image's file.</param>
@@ -139,5 +159,21 @@ internal static class NewDisk
                 await disk.WriteAsync(offset, piece, cancellationToken);
             }
         }
+
+        file.ReleaseAtEnd();
     }
+}
+
+/// <summary>Opens the data file of an image that is being made, which has no name yet, and else what another gate
+/// opens.</summary>
+/// <param name="gate">Decides on everything else.</param>
+/// <param name="data">The data file.</param>
+internal sealed class NewDataFileGate(IOpenGate gate, FileBytes data) : IOpenGate
+{
+    /// <inheritdoc/>
+    public ValueTask<OpenedReference> OpenAsync(
+        ReferenceKind kind, string name, DiskFormat? format, CancellationToken cancellationToken) =>
+        kind == ReferenceKind.DataFile
+            ? new(new OpenedReference(data, DiskFormat.Raw, data.Path, data.Identity(), DenyGate.Instance))
+            : gate.OpenAsync(kind, name, format, cancellationToken);
 }

@@ -26,7 +26,12 @@ internal static class ProvisionCommand
 
     private static readonly Option<bool> Force = new("--force")
     {
-        Description = "Begin anew, whatever an interrupted run left",
+        Description = "Start over, whatever an interrupted run left",
+    };
+
+    private static readonly Option<bool> Resume = new("--resume")
+    {
+        Description = "Continue an interrupted run on a block device, which is written from its start otherwise",
     };
 
     /// <summary>How long a registry that went away is waited for.</summary>
@@ -58,8 +63,9 @@ internal static class ProvisionCommand
               registry provision debian --to disk.qcow2 --format qcow2 --size 12G
               registry provision debian --to /dev/vg0/instance1
 
-            A file has its name only when it is whole. A run that was interrupted leaves its work marked as unfinished
-            (.NAME.part beside the file, or the device itself), and the same command goes on with it.
+            A file has its name only when it is whole, and an existing one is replaced only with --overwrite. A run that was
+            interrupted leaves its work marked as unfinished (.NAME.part beside the file, or the device itself): the same
+            command continues it, for a device with --resume.
 
               registry provision debian --to disk.qcow2 --thin --cache /var/cache/registry
             brings the image once to each host, and makes each further disk from it in a moment, as an overlay that
@@ -67,7 +73,10 @@ internal static class ProvisionCommand
 
               registry provision debian --to disk.raw --direct
             gets addresses from the registry under which the bytes are read in the S3 store itself, and verified here.
-            """) { Name, To, Format, Size, Force, Retry, Thin, Direct, CacheCommand.Directory, CacheCommand.Most };
+            """) {
+            Name, To, Format, Size, Force, Resume, Retry, Thin, Direct, CacheCommand.Directory, CacheCommand.Most,
+        };
+        TargetRules.AddTo(command);
         var output = new OutputOption(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -80,9 +89,14 @@ internal static class ProvisionCommand
         return command;
     }
 
-    /// <summary>Brings an image's disk, as far as the command line says how.</summary>
+    /// <summary>Writes an image's disk to a file or block device.</summary>
+    /// <param name="path">The file or device.</param>
+    /// <param name="mark">What it is to become.</param>
+    /// <param name="rules">What may be done to a file that exists.</param>
+    /// <param name="parsed">The command line: how the disk is read, and what an interrupted run's work is worth.</param>
+    /// <param name="cancellationToken">Cancels.</param>
     public static async Task<DiskDownload.Outcome> DownloadAsync(
-        string path, ProvisionMark mark, ParseResult parsed, CancellationToken cancellationToken)
+        string path, ProvisionMark mark, TargetRules rules, ParseResult parsed, CancellationToken cancellationToken)
     {
         // A raw disk needs no gRPC, which takes a new process a while.
         var (isDirect, isQcow) = (parsed.GetValue(Direct), mark.Format == "qcow2");
@@ -94,7 +108,7 @@ internal static class ProvisionCommand
             : null;
         using var feed = ConnectionOptions.FeedOf(parsed);
         await using var target = await ProvisionTarget.OpenAsync(
-            path, mark, parsed.GetValue(Force), cancellationToken);
+            path, mark, rules, StartOf(parsed), cancellationToken);
         var download = new DiskDownload(
             registry, store ?? (IDiskFeed)feed, mark.Image, target, isQcow, mark.Size,
             TimeSpan.FromSeconds(parsed.GetValue(Retry)));
@@ -105,10 +119,19 @@ internal static class ProvisionCommand
         catch when (target.Offset > 0)
         {
             await Console.Error.WriteLineAsync(
-                $"registry: {Sizes.Show(target.Offset)} of the disk are done; the same command goes on from there.");
+                $"registry: {Sizes.Show(target.Offset)} of the disk are done; run the same command again to continue"
+                + (target.IsDevice ? ", with --resume" : ""));
             throw;
         }
     }
+
+    private static ProvisionStart StartOf(ParseResult parsed) => (parsed.GetValue(Force), parsed.GetValue(Resume)) switch
+    {
+        (true, true) => throw new CommandException("--force and --resume exclude each other"),
+        (true, _) => ProvisionStart.Over,
+        (_, true) => ProvisionStart.Resume,
+        _ => ProvisionStart.Usual,
+    };
 
     private static async Task<ProvisionReport> WholeAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
@@ -116,7 +139,7 @@ internal static class ProvisionCommand
         var (id, digest) = await api.FindDigestAsync(parsed.GetValue(Name)!, cancellationToken);
         var path = parsed.GetValue(To)!;
         var mark = ProvisionMark.Of(id, digest, parsed.GetValue(Format) ?? "raw", parsed.GetValue(Size) ?? 0);
-        var outcome = await DownloadAsync(path, mark, parsed, cancellationToken);
+        var outcome = await DownloadAsync(path, mark, TargetRules.Of(parsed), parsed, cancellationToken);
         return new ProvisionReport(id, path, mark.Format, outcome);
     }
 
@@ -124,25 +147,28 @@ internal static class ProvisionCommand
     {
         if (parsed.GetValue(Format) == "raw")
         {
-            throw new CommandException("a thin disk is a qcow2 file.");
+            throw new CommandException("a thin disk is a qcow2 file");
         }
+
+        var rules = TargetRules.Of(parsed);
+        ImageCache.RequirePlace(parsed.GetValue(To)!, rules);
 
         using var api = ConnectionOptions.ImageApiOf(parsed);
         var (id, digest) = await api.FindDigestAsync(parsed.GetValue(Name)!, cancellationToken);
         var (path, size) = (parsed.GetValue(To)!, 0L);
-        var cache = CacheCommand.Open(parsed);
+        using var cache = CacheCommand.Open(parsed);
         DiskDownload.Outcome? outcome = null;
         await cache.UseAsync(
             id,
             digest,
             async file => outcome = await DownloadAsync(
-                file, ProvisionMark.Of(id, digest, "raw", 0), parsed, cancellationToken),
-            async file => size = await ImageCache.OverlayAsync(
-                file, path, parsed.GetValue(Size), cancellationToken),
+                file, ProvisionMark.Of(id, digest, "raw", 0), rules.ForReading, parsed, cancellationToken),
+            async file => size = await cache.OverlayAsync(
+                file, path, parsed.GetValue(Size), rules, cancellationToken),
             cancellationToken);
         if (outcome is not null && parsed.GetValue(CacheCommand.Most) is { } most)
         {
-            await cache.PruneAsync(most);
+            await cache.PruneAsync(most, cancellationToken);
         }
 
         return new ProvisionReport(id, path, "qcow2", outcome) { ThinSize = size };

@@ -13,6 +13,7 @@ namespace Registry.Api.Cli;
 internal sealed record ProvisionMark(string Image, string Digest, string Format, long Size, long Offset)
 {
     private const int DigestDigits = 32;
+    private const int CodeDigits = 64;
     private const string Magic = "registry: an unfinished disk\n";
 
     /// <summary>What the disk of an image is to become.</summary>
@@ -26,20 +27,28 @@ internal sealed record ProvisionMark(string Image, string Digest, string Format,
     /// <summary>The part of a digest that tells images apart.</summary>
     public static string Shorten(string digest) => digest[..Math.Min(DigestDigits, digest.Length)];
 
-    /// <summary>Reads a mark; null where there is none.</summary>
-    public static ProvisionMark? Parse(ReadOnlySpan<byte> sector)
+    /// <summary>Reads a mark.</summary>
+    /// <param name="sector">The first bytes of the target.</param>
+    /// <param name="key">The key that it must have been made with.</param>
+    /// <param name="target">What identifies the target.</param>
+    /// <returns>Null where there is none that a run of this user made in this target.</returns>
+    public static ProvisionMark? Parse(ReadOnlySpan<byte> sector, ResumeKey key, string target)
     {
         var text = Encoding.UTF8.GetString(sector).TrimEnd('\0');
-        if (!text.StartsWith(Magic, StringComparison.Ordinal))
+        if (!text.StartsWith(Magic, StringComparison.Ordinal) || text.Length < Magic.Length + CodeDigits)
+        {
+            return null;
+        }
+
+        var (code, json) = (text.Substring(Magic.Length, CodeDigits), text[(Magic.Length + CodeDigits)..]);
+        if (!key.IsSigned(json, target, code))
         {
             return null;
         }
 
         try
         {
-            return JsonSerializer.Deserialize<ProvisionMark>(text.AsSpan(Magic.Length)) is { Offset: >= 0 } mark
-                ? mark
-                : null;
+            return JsonSerializer.Deserialize<ProvisionMark>(json) is { Offset: >= 0 } mark ? mark : null;
         }
         catch (JsonException)
         {
@@ -47,6 +56,12 @@ internal sealed record ProvisionMark(string Image, string Digest, string Format,
         }
     }
 
-    /// <summary>The mark as bytes, at most <see cref="UnfinishedTarget.MarkBytes"/>.</summary>
-    public byte[] ToBytes() => Encoding.UTF8.GetBytes(Magic + JsonSerializer.Serialize(this));
+    /// <summary>Returns the mark as bytes, at most <see cref="UnfinishedTarget.MarkBytes"/>.</summary>
+    /// <param name="key">The key that authenticates it.</param>
+    /// <param name="target">What identifies the target.</param>
+    public byte[] ToBytes(ResumeKey key, string target)
+    {
+        var json = JsonSerializer.Serialize(this);
+        return Encoding.UTF8.GetBytes(Magic + key.Sign(json, target) + json);
+    }
 }

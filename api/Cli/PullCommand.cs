@@ -16,16 +16,18 @@ internal static class PullCommand
     public static Command Create()
     {
         var name = new Argument<string>("IMAGE") { Description = "Id or name" };
-        var to = new Option<string>("--to") { Description = "File to write", Required = true };
+        var to = new Option<string>("--to") { Description = "File or block device to write", Required = true };
         var command = new Command("pull", """
             Download an image's bytes as they were pushed, and check them against the image's hash. Zeroes are not sent.
               registry pull debian --to debian.qcow2
             """) { name, to };
+        TargetRules.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
             var image = await registry.FindImageAsync(parsed.GetValue(name)!, cancellationToken);
-            await using var target = TargetFile.Open(parsed.GetValue(to)!);
+            await using var target = await TargetFile.OpenAsync(
+                parsed.GetValue(to)!, TargetRules.Of(parsed), cancellationToken);
             await target.Bytes.SetLengthAsync(image.Size, cancellationToken); // a device that is too small is left alone
             var hash = await ReceiveAsync(registry, image, target, cancellationToken);
             if (hash != image.HashValue)
@@ -35,7 +37,7 @@ internal static class PullCommand
             }
 
             await target.Bytes.FlushAsync(cancellationToken);
-            target.Publish();
+            target.Publish(isDurable: true);
             return 0;
         });
         return command;
@@ -112,7 +114,7 @@ internal static class PullCommand
             hash.AppendData(zeroes, 0, (int)Math.Min(rest, zeroes.Length));
         }
 
-        if (!target.IsZero)
+        if (!target.IsNew)
         {
             await target.Bytes.ZeroAsync(offset, length, cancellationToken);
         }

@@ -2,77 +2,91 @@ using Registry.Engine.Bytes;
 
 namespace Registry.Api.Cli;
 
-/// <summary>A file that a verb makes: visible under its name only when it is whole. A block device is written in
-/// place.</summary>
+/// <summary>A file that a verb makes: it has its name only when it is whole, and until then the file that it replaces
+/// stays as it was. A block device is written in place.</summary>
 internal sealed class TargetFile : IAsyncDisposable
 {
-    private readonly string _path;
-    private readonly string? _partial;
+    private const int RandomBytes = 6;
 
-    private TargetFile(string path, string? partial, FileBytes bytes) =>
-        (_path, _partial, Bytes) = (path, partial, bytes);
+    private readonly TargetPlace _place;
+    private readonly string? _partial;
+    private bool _isPublished;
+
+    private TargetFile(TargetPlace place, string? partial, FileBytes bytes) =>
+        (_place, _partial, Bytes) = (place, partial, bytes);
 
     /// <summary>Where to write.</summary>
     public FileBytes Bytes { get; }
 
-    /// <summary>Whether the target reads as zeroes where nothing was written.</summary>
-    public bool IsZero => _partial is not null;
+    /// <summary>Whether the target is a new, empty file; otherwise it is a block device.</summary>
+    public bool IsNew => _partial is not null;
 
     /// <summary>Opens the target.</summary>
     /// <param name="path">A file to make or replace, or a block device.</param>
-    /// <exception cref="CommandException">It is neither.</exception>
-    /// <exception cref="IOException">It cannot be written.</exception>
-    public static TargetFile Open(string path)
+    /// <param name="rules">What may be done.</param>
+    /// <param name="cancellationToken">Cancels the waiting for a device.</param>
+    /// <exception cref="CommandException">There is a file that may not be overwritten, or something that is neither a
+    /// regular file nor a block device.</exception>
+    /// <exception cref="IOException">It cannot be written, or another run has it open.</exception>
+    public static async Task<TargetFile> OpenAsync(
+        string path, TargetRules rules, CancellationToken cancellationToken)
     {
-        var full = Resolve(path);
-        if (IsDevice(full))
+        var place = await TargetPlace.OpenAsync(path, rules);
+        try
         {
-            return new TargetFile(full, null, FileBytes.OpenWrite(full));
-        }
+            if (place.IsDevice)
+            {
+                return new TargetFile(place, null, await place.OpenDeviceAsync(cancellationToken));
+            }
 
-        var partial = Path.Combine(
-            Path.GetDirectoryName(full)!, $".{Path.GetFileName(full)}.{Environment.ProcessId}.part");
-        return new TargetFile(full, partial, FileBytes.Create(partial));
+            var partial = $".{place.Name}.{RandomName()}.part";
+            var file = new TargetFile(place, partial, place.Directory.CreateNew(partial));
+            try
+            {
+                place.Dress(file.Bytes);
+                return file;
+            }
+            catch
+            {
+                await file.DisposeAsync();
+                throw;
+            }
+        }
+        catch
+        {
+            await place.DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Gives the finished file its name.</summary>
-    public void Publish()
+    /// <param name="isDurable">Whether the name survives a power cut from now on.</param>
+    /// <exception cref="CommandException">Another program has made a file of that name meanwhile.</exception>
+    public void Publish(bool isDurable)
     {
         if (_partial is not null)
         {
-            File.Move(_partial, _path, overwrite: true);
+            _place.Publish(_partial, isDurable);
+            _isPublished = true;
         }
     }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (_partial is not null && !_isPublished)
+        {
+            _place.Directory.Remove(_partial);
+        }
+
         await Bytes.DisposeAsync();
-        if (_partial is not null)
-        {
-            File.Delete(_partial); // gone already when it was published
-        }
+        await _place.DisposeAsync();
     }
 
-    /// <summary>The path of what is really written.</summary>
-    /// <exception cref="CommandException">It is a directory, or something else that can be neither replaced nor written
-    /// at any offset.</exception>
-    public static string Resolve(string path)
+    private static string RandomName()
     {
-        var full = Path.GetFullPath(path);
-        if (new FileInfo(full).LinkTarget is not null)
-        {
-            full = File.ResolveLinkTarget(full, returnFinalTarget: true)!.FullName;
-        }
-
-        return FileKinds.Of(full) switch
-        {
-            FileKind.Directory => throw new CommandException($"'{path}' is a directory."),
-            FileKind.Other => throw new CommandException($"'{path}' is neither a file nor a block device."),
-            _ => full,
-        };
+        Span<byte> bytes = stackalloc byte[RandomBytes];
+        System.Security.Cryptography.RandomNumberGenerator.Fill(bytes);
+        return Convert.ToHexStringLower(bytes);
     }
-
-    /// <summary>Whether a path is a block device's.</summary>
-    public static bool IsDevice(string path) => FileKinds.Of(path) == FileKind.BlockDevice;
 }

@@ -43,6 +43,7 @@ internal sealed class TargetDisk(string directory, string name, Guid job, int at
             new ConvertOptions
             {
                 Size = stored.SizeFor(order.Size),
+                RefuseExisting = true, // others may write to the target directory: no link of theirs is followed
                 Read = read,
                 Progress = new Told(progress),
             },

@@ -11,7 +11,8 @@ public sealed partial class FileBytes
     private const int SeekEnd = 2;
     private const int SeekData = 3;
     private const int SeekHole = 4;
-    private const int PunchHoleKeepSize = 0x02 | 0x01;
+    private const int KeepSize = 0x01;
+    private const int PunchHoleKeepSize = 0x02 | KeepSize;
 
     private const int InterruptedCall = 4;
     private const int NoSuchAddress = 6;
@@ -90,7 +91,7 @@ public sealed partial class FileBytes
     }
 
     private static IOException Failure(string call, int error) =>
-        new($"{call} failed: {Marshal.GetPInvokeErrorMessage(error)} (errno {error})");
+        new($"{call} failed: {Marshal.GetPInvokeErrorMessage(error)} (errno {error})", error);
 
     [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
     private static partial long LSeek(SafeFileHandle file, long offset, int whence);

@@ -24,11 +24,8 @@ public sealed partial class FileBytes
 {
     private const int StatxEmptyPath = 0x1000;
     private const uint StatxBlocks = 0x400;
-    private const uint StatxInode = 0x100;
     private const int StatxSize = 256;
-    private const int StatxInodeOffset = 32;
     private const int StatxBlocksOffset = 48;
-    private const int StatxDeviceOffset = 136;
     private const int StatxBlockBytes = 512;
 
     /// <summary>Bytes of disk the file takes, holes not counted: what <c>du</c> says.</summary>
@@ -43,20 +40,28 @@ public sealed partial class FileBytes
             : BinaryPrimitives.ReadInt64BigEndian(blocks)));
     }
 
-    /// <summary>What tells this file from every other one on this machine, by whatever path it was opened.</summary>
-    /// <exception cref="IOException">The system would not tell.</exception>
-    public string Identity()
-    {
-        if (!OperatingSystem.IsLinux())
-        {
-            return System.IO.Path.GetFullPath(Path);
-        }
+    /// <summary>Distinguishes this file from every other one on this machine, by whatever path it was opened.</summary>
+    /// <exception cref="IOException">The system call failed.</exception>
+    public string Identity() => OperatingSystem.IsLinux() ? Status().Identity : System.IO.Path.GetFullPath(Path);
 
-        Span<byte> answer = stackalloc byte[StatxSize];
-        Ask(StatxInode, answer);
-        var inode = System.Convert.ToHexString(answer.Slice(StatxInodeOffset, 8));
-        return $"{System.Convert.ToHexString(answer.Slice(StatxDeviceOffset, 8))}:{inode}";
+    /// <summary>Reads what the operating system records of this file.</summary>
+    /// <exception cref="IOException">The system call failed.</exception>
+    public FileStatus Status() => FileStatus.Of(handle);
+
+    /// <summary>Sets the permission bits.</summary>
+    /// <exception cref="IOException">They cannot be set.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file belongs to another user.</exception>
+    public void SetMode(UnixFileMode mode)
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(handle, mode);
+        }
     }
+
+    /// <summary>Sets the time of the last change of the content.</summary>
+    /// <exception cref="IOException">It cannot be set.</exception>
+    public void SetModified(DateTimeOffset time) => File.SetLastWriteTimeUtc(handle, time.UtcDateTime);
 
     private void Ask(uint mask, Span<byte> answer)
     {
@@ -101,6 +106,33 @@ public sealed partial class FileBytes
         }
 
         await WriteZeroesAsync(offset, offset + count, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Makes disk space belong to the file after its end, without making it longer.</summary>
+    /// <param name="count">Bytes.</param>
+    /// <returns>False where the file system has no such call, and for a block device.</returns>
+    /// <exception cref="IOException">There is not so much space; none is kept.</exception>
+    public bool ReserveAtEnd(long count)
+    {
+        try
+        {
+            return !IsBlockDevice && (count <= 0 || TryFAllocate(handle, KeepSize, Length, count));
+        }
+        catch (IOException)
+        {
+            ReleaseAtEnd();
+            throw;
+        }
+    }
+
+    /// <summary>Gives disk space after the file's end back.</summary>
+    /// <exception cref="IOException">The file cannot be changed.</exception>
+    public void ReleaseAtEnd()
+    {
+        if (!IsBlockDevice)
+        {
+            RandomAccess.SetLength(handle, Length);
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]

@@ -16,11 +16,17 @@ public sealed partial class FileBytes : IByteFile
     private static readonly byte[] Zeroes = new byte[ZeroChunkBytes];
 
     private readonly SafeFileHandle handle;
+    private readonly bool isLocked;
     private long length;
 
-    private FileBytes(string path, SafeFileHandle handle)
+    /// <summary>Takes an open file over.</summary>
+    /// <param name="path">The path it was opened by.</param>
+    /// <param name="handle">The open file; closed with this.</param>
+    /// <param name="isLocked">Whether it is locked by <see cref="HostDirectory"/>.</param>
+    internal FileBytes(string path, SafeFileHandle handle, bool isLocked = false)
     {
         this.handle = handle;
+        this.isLocked = isLocked;
         Path = path;
         length = RandomAccess.GetLength(handle);
         if (length == 0)
@@ -39,6 +45,9 @@ public sealed partial class FileBytes : IByteFile
 
     /// <summary>The open file's number in this process.</summary>
     internal nint Descriptor => handle.DangerousGetHandle();
+
+    /// <summary>The open file.</summary>
+    internal SafeFileHandle Handle => handle;
 
     /// <summary>Length in bytes; grows with writes where this was opened to write.</summary>
     public long Length => Interlocked.Read(ref length);
@@ -122,7 +131,15 @@ public sealed partial class FileBytes : IByteFile
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         cancellationToken.ThrowIfCancellationRequested();
         Grow(offset + data.Length);
-        RandomAccess.Write(handle, data.Span, offset);
+        try
+        {
+            RandomAccess.Write(handle, data.Span, offset);
+        }
+        catch (IOException e) when (!e.Message.Contains(Path, StringComparison.Ordinal))
+        {
+            throw new IOException($"{e.Message} : '{Path}'", e.HResult); // the handle does not know its path
+        }
+
         return ValueTask.CompletedTask;
     }
 
@@ -222,6 +239,12 @@ public sealed partial class FileBytes : IByteFile
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
+        if (isLocked && !handle.IsClosed)
+        {
+            // A process that is being started holds every open file for a moment: closing alone does not unlock.
+            HostDirectory.Unlock(handle);
+        }
+
         handle.Dispose();
         return ValueTask.CompletedTask;
     }

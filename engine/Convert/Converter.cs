@@ -25,7 +25,7 @@ public static class Converter
         CancellationToken cancellationToken) =>
         ConvertAsync([DiskPart.Whole(image)], targetPath, format, options, cancellationToken);
 
-    /// <summary>Converts disks, one behind the other, to one.</summary>
+    /// <summary>Converts disks, concatenated in order, to one.</summary>
     /// <param name="parts">The sources.</param>
     /// <param name="targetPath">A file to make or replace, or a block device.</param>
     /// <param name="format"><see cref="DiskFormat.Raw"/> or <see cref="DiskFormat.Qcow2"/>.</param>
@@ -42,25 +42,15 @@ public static class Converter
         ConvertOptions options,
         CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(parts);
-        ArgumentNullException.ThrowIfNull(options);
-        var sum = DiskPart.Sum(parts);
-        var size = options.Size ?? sum;
-        ArgumentOutOfRangeException.ThrowIfLessThan(size, sum, nameof(options));
-        if (format is not (DiskFormat.Raw or DiskFormat.Qcow2))
-        {
-            throw new ImageFormatException(FormatError.UnsupportedFeature, $"Format {format} cannot be written.");
-        }
-
-        Check(format, options);
+        Check(parts, format, options);
         var isNew = FileKinds.Of(targetPath) == FileKind.Missing;
-        var (target, isFresh) = await OpenTargetAsync(targetPath, options).ConfigureAwait(false);
+        var (target, isFresh) = OpenTarget(targetPath, options);
         var isDone = false;
         try
         {
             await using (target.ConfigureAwait(false))
             {
-                var written = await WriteAsync(parts, target, isFresh, format, size, options, cancellationToken)
+                var written = await WriteAsync(parts, target, isFresh, format, options, cancellationToken)
                     .ConfigureAwait(false);
                 isDone = true;
                 return written;
@@ -73,6 +63,47 @@ public static class Converter
                 Settle(targetPath, isNew, isDone, options.IsDurable);
             }
         }
+    }
+
+    /// <summary>Converts disks, concatenated in order, to an open file or block device.</summary>
+    /// <param name="parts">The sources.</param>
+    /// <param name="target">Where it goes; stays the caller's, also when this fails.</param>
+    /// <param name="isEmpty">Whether it is a new, empty file.</param>
+    /// <param name="format"><see cref="DiskFormat.Raw"/> or <see cref="DiskFormat.Qcow2"/>.</param>
+    /// <param name="options">Size, shape, progress.</param>
+    /// <param name="cancellationToken">Cancels; what is in the target is unspecified then.</param>
+    /// <returns>Content bytes written.</returns>
+    /// <exception cref="ImageFormatException">A source is malformed, or the target format cannot be
+    /// written.</exception>
+    /// <exception cref="IOException">Reading or writing failed.</exception>
+    public static ValueTask<long> ConvertAsync(
+        IReadOnlyList<DiskPart> parts,
+        FileBytes target,
+        bool isEmpty,
+        DiskFormat format,
+        ConvertOptions options,
+        CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        Check(parts, format, options);
+        return WriteAsync(parts, target, isEmpty, format, options, cancellationToken);
+    }
+
+    private static void Check(IReadOnlyList<DiskPart> parts, DiskFormat format, ConvertOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.Size is { } size)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(size, DiskPart.Sum(parts), nameof(options));
+        }
+
+        if (format is not (DiskFormat.Raw or DiskFormat.Qcow2))
+        {
+            throw new ImageFormatException(FormatError.UnsupportedFeature, $"Format {format} cannot be written.");
+        }
+
+        Check(format, options);
     }
 
     private static void Check(DiskFormat format, ConvertOptions options)
@@ -98,8 +129,7 @@ public static class Converter
         }
     }
 
-    private static async ValueTask<(FileBytes Target, bool IsFresh)> OpenTargetAsync(
-        string path, ConvertOptions options)
+    private static (FileBytes Target, bool IsFresh) OpenTarget(string path, ConvertOptions options)
     {
         if (options.IntoExisting)
         {
@@ -128,9 +158,10 @@ public static class Converter
     }
 
     private static async ValueTask<long> WriteAsync(
-        IReadOnlyList<DiskPart> parts, FileBytes target, bool isFresh, DiskFormat format, long size,
-        ConvertOptions options, CancellationToken cancellationToken)
+        IReadOnlyList<DiskPart> parts, FileBytes target, bool isFresh, DiskFormat format, ConvertOptions options,
+        CancellationToken cancellationToken)
     {
+        var size = options.Size ?? DiskPart.Sum(parts);
         var isZero = isFresh || options.TargetIsZero;
         var sink = format == DiskFormat.Raw
             ? await RawAsync(target, size, isZero, options, cancellationToken).ConfigureAwait(false)

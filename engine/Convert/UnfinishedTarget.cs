@@ -1,4 +1,3 @@
-using Registry.Durability;
 using Registry.Engine.Bytes;
 
 namespace Registry.Engine.Convert;
@@ -31,12 +30,14 @@ public sealed class UnfinishedTarget(IByteFile target, bool isZero) : IByteSink
         return mark.AsMemory(0, await target.ReadAsync(0, mark, cancellationToken).ConfigureAwait(false));
     }
 
-    /// <summary>Gives a finished file its name, for good.</summary>
-    /// <exception cref="IOException">It cannot have that name, or the directory could not be flushed.</exception>
+    /// <summary>Gives a finished file its name in the same directory, so that it survives a power cut.</summary>
+    /// <exception cref="IOException">There is a file of that name, which is kept, or the directory could not be
+    /// flushed.</exception>
     public static void Publish(string file, string name)
     {
-        File.Move(file, name, overwrite: true);
-        DurableFile.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(name))!);
+        using var directory = HostDirectory.Open(Path.GetDirectoryName(Path.GetFullPath(name))!);
+        directory.Rename(Path.GetFileName(file), Path.GetFileName(name), replaces: false);
+        directory.Flush();
     }
 
     /// <summary>Goes on after an interruption.</summary>

@@ -127,7 +127,7 @@ public sealed partial class QcowImage
     private async ValueTask OpenChainAsync(DiskOpenOptions options, CancellationToken cancellationToken)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        if (Source is FileBytes file)
+        if (((Source as UndoFile)?.File ?? Source) is FileBytes file)
         {
             seen.Add(file.Identity());
         }

@@ -35,6 +35,7 @@ public sealed partial class QcowDisk
         ExclusiveAsync(
             async () =>
             {
+                CheckBacking(name, format);
                 isRebasing = target is not null;
                 await CopyDifferencesAsync(target, progress, cancellationToken).ConfigureAwait(false);
                 await StoreBackingAsync(name, format, cancellationToken).ConfigureAwait(false);
@@ -78,14 +79,7 @@ public sealed partial class QcowDisk
 
     private async ValueTask StoreBackingAsync(string? name, string? format, CancellationToken cancellationToken)
     {
-        if (name is not null && header.Autoclear.HasFlag(QcowAutoclear.RawDataFile))
-        {
-            throw new DiskOperationException("A raw external data file cannot have a backing file.");
-        }
-
-        var (oldName, oldFormat) = (area.BackingName, area[HeaderArea.BackingFormat]);
-        area.BackingName = name;
-        area[HeaderArea.BackingFormat] = name is null || format is null ? null : Encoding.UTF8.GetBytes(format);
+        var (oldName, oldFormat) = NameBacking(name, format);
         try
         {
             await WriteAreaAsync(header, cancellationToken).ConfigureAwait(false);
@@ -95,6 +89,33 @@ public sealed partial class QcowDisk
             (area.BackingName, area[HeaderArea.BackingFormat]) = (oldName, oldFormat);
             throw;
         }
+    }
+
+    /// <summary>Refuses a backing file that cannot be stored, before anything is copied for it.</summary>
+    private void CheckBacking(string? name, string? format)
+    {
+        var (oldName, oldFormat) = NameBacking(name, format);
+        try
+        {
+            area.WriteTo(header, new byte[ClusterSize]);
+        }
+        finally
+        {
+            (area.BackingName, area[HeaderArea.BackingFormat]) = (oldName, oldFormat);
+        }
+    }
+
+    private (string? Name, byte[]? Format) NameBacking(string? name, string? format)
+    {
+        if (name is not null && header.Autoclear.HasFlag(QcowAutoclear.RawDataFile))
+        {
+            throw new DiskOperationException("A raw external data file cannot have a backing file.");
+        }
+
+        var old = (area.BackingName, area[HeaderArea.BackingFormat]);
+        area.BackingName = name;
+        area[HeaderArea.BackingFormat] = name is null || format is null ? null : Encoding.UTF8.GetBytes(format);
+        return old;
     }
 
     private async ValueTask CopyOwnAsync(

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Registry.Engine.Disks;
 
 namespace Registry.Engine.Qcow2.Writing;
@@ -52,6 +53,7 @@ public sealed partial class QcowDisk
             throw new DiskOperationException("The image holds 65536 snapshots, which is the most.");
         }
 
+        Refuse(Encoding.UTF8.GetByteCount(name) > ushort.MaxValue, "Snapshot name is longer than 65535 bytes");
         await SettleAsync(cancellationToken).ConfigureAwait(false);
         await RequireCountableAsync(l1, cancellationToken).ConfigureAwait(false);
         await StartRecountAsync(cancellationToken).ConfigureAwait(false);

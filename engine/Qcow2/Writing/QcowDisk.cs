@@ -66,7 +66,17 @@ public sealed partial class QcowDisk : IDiskWriter, IAsyncDisposable
 
     private bool IsEncrypted => header.CryptMethod != 0;
 
-    private bool HasDataFile => header.Incompatible.HasFlag(QcowIncompatible.DataFile);
+    /// <summary>The shape, as for a new image.</summary>
+    public QcowShape Shape => QcowShape.Default with
+    {
+        Version = (int)header.Version,
+        ClusterSize = ClusterSize,
+        RefcountBits = 1 << (int)header.RefcountOrder,
+        ExtendedL2 = isExtended,
+    };
+
+    /// <summary>Whether the content is in an external data file.</summary>
+    public bool HasDataFile => header.Incompatible.HasFlag(QcowIncompatible.DataFile);
 
     /// <summary>Writes guest bytes.</summary>
     /// <param name="offset">First guest byte; offset + length is at most <see cref="VirtualSize"/>.</param>

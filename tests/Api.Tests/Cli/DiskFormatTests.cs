@@ -50,7 +50,7 @@ public sealed class DiskFormatTests : IDisposable
         await QemuAsync("convert", "-f", format, "-O", "raw", image, theirs);
         await _registry.OutputAsync(Stop, "disk", "convert", image, ours);
         Assert.Equal(await File.ReadAllBytesAsync(theirs, Stop), await File.ReadAllBytesAsync(ours, Stop));
-        await _registry.OutputAsync(Stop, "disk", "convert", "-f", format, "-O", "qcow2", "-c", image, ours);
+        await _registry.OutputAsync(Stop, "disk", "convert", "--overwrite", "-f", format, "-O", "qcow2", "-c", image, ours);
         await QemuAsync("check", "-f", "qcow2", ours);
         await QemuAsync("compare", "-f", "qcow2", "-F", "raw", ours, theirs);
     }

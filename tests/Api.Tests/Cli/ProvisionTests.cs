@@ -17,10 +17,7 @@ public sealed class ProvisionTests(RegistryApp app) : IClassFixture<RegistryApp>
         var content = Content(1);
         var id = await app.UploadAsync(content);
         var target = _directory.File("disk");
-        await File.WriteAllBytesAsync(
-            _directory.File(".disk.part"),
-            [.. new ProvisionMark("another", "digest", "raw", 0, 1 << 20).ToBytes(), .. Noise(3 << 20)],
-            RegistryApp.Stop);
+        await LeftoverAsync(new ProvisionMark("another", "digest", "raw", 0, 1 << 20), Noise(3 << 20));
         await RunAsync("provision", id, "--to", target);
         Assert.Equal(content, await File.ReadAllBytesAsync(target, RegistryApp.Stop));
         Assert.Equal([target], Directory.GetFiles(_directory.Path));
@@ -40,16 +37,16 @@ public sealed class ProvisionTests(RegistryApp app) : IClassFixture<RegistryApp>
         // What a run that was killed after its first mebibyte leaves: everything before it, and some of what follows.
         var digest = ProvisionMark.Shorten((await app.ShowAsync(id)).GetProperty("os_hash_value").GetString()!);
         byte[] left = [.. expected];
-        left.AsSpan(0, 512).Clear();
-        new ProvisionMark(id, digest, format, 0, 1 << 20).ToBytes().CopyTo(left, 0);
         left.AsSpan(left.Length - 300_000).Clear();
-        await File.WriteAllBytesAsync(_directory.File(".disk.part"), left, RegistryApp.Stop);
+        var mark = new ProvisionMark(id, digest, format, 0, 1 << 20);
+        await LeftoverAsync(mark, left);
         var report = await RunAsync("provision", id, "--to", _directory.File("disk"), "--format", format);
         Assert.Equal(1 << 20, report.GetProperty("resumed-at").GetInt64());
         Assert.Equal(expected, await File.ReadAllBytesAsync(_directory.File("disk"), RegistryApp.Stop));
 
         left.AsSpan(512).Fill(0xEE); // and --force trusts nothing of it
-        await File.WriteAllBytesAsync(_directory.File(".disk.part"), left, RegistryApp.Stop);
+        File.Delete(_directory.File("disk"));
+        await LeftoverAsync(mark, left);
         report = await RunAsync("provision", id, "--to", _directory.File("disk"), "--format", format, "--force");
         Assert.False(report.TryGetProperty("resumed-at", out _));
         Assert.Equal(expected, await File.ReadAllBytesAsync(_directory.File("disk"), RegistryApp.Stop));
@@ -124,6 +121,10 @@ public sealed class ProvisionTests(RegistryApp app) : IClassFixture<RegistryApp>
         File.Delete(_directory.File("thin"));
         Assert.Single((await RunAsync("cache", "prune", "--cache", cache)).EnumerateArray());
     }
+
+    /// <summary>Leaves what an interrupted run of this user leaves.</summary>
+    private Task LeftoverAsync(ProvisionMark mark, byte[] content) =>
+        Leftover.WriteAsync(_directory.File(".disk.part"), mark, content);
 
     private async Task<JsonElement> RunAsync(params string[] arguments)
     {

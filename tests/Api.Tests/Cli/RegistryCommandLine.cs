@@ -7,14 +7,20 @@ namespace Registry.Api.Tests.Cli;
 /// <summary>The command line, run inside this process: a start of the executable costs more than most verbs.</summary>
 internal static class RegistryCommandLine
 {
+    private static readonly TempDirectory State = new();
     private static readonly RoutedWriter Output = new(Console.Out);
     private static readonly RoutedWriter Error = new(Console.Error);
 
     static RegistryCommandLine()
     {
+        Environment.SetEnvironmentVariable("XDG_STATE_HOME", State.Path); // not the key of the user who runs the tests
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => State.Dispose();
         Console.SetOut(Output);
         Console.SetError(Error);
     }
+
+    /// <summary>Where its runs keep their state.</summary>
+    public static string StateHome => State.Path;
 
     /// <summary>Runs a command line and catches what it prints.</summary>
     public static async Task<ToolResult> RunAsync(params string[] arguments)

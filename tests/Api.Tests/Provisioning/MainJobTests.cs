@@ -84,7 +84,7 @@ public sealed class MainJobTests : IAsyncLifetime
         var target = _directory.File("target");
         await File.WriteAllBytesAsync(target, new byte[100000], Stop);
         var id = (await RunAsync("push", content, "--name", "twice", "-q")).Trim();
-        await RunAsync("pull", id, "--to", target);
+        await RunAsync("pull", id, "--to", target, "--overwrite");
         Assert.Equal([1, 2, 3], await File.ReadAllBytesAsync(target, Stop));
 
         await RunAsync("push", content, "--name", "twice");
