@@ -37,15 +37,19 @@ internal sealed class KeystoneCallers(TokenCache tokens, Policy.PolicyEngine pol
 
         // A service token says that a service of the cloud asks for the user; one that is no good says nothing.
         var service = context.Request.Headers["X-Service-Token"].ToString();
-        var serviceRoles = service.Length > 0
-            ? (await tokens.FindAsync(service, context.RequestAborted))?.Roles
-            : null;
+        var asking = service.Length > 0 ? await tokens.FindAsync(service, context.RequestAborted) : null;
         return policy.WithAdmin(new Caller(found.ProjectId, found.UserId, IsAdmin: false)
         {
             DomainId = found.DomainId,
             SystemScope = found.SystemScope,
+            UserDomainId = found.UserDomainId,
+            ProjectDomainId = found.ProjectDomainId,
+            IsAdminProject = found.IsAdminProject,
             Roles = found.Roles,
-            ServiceRoles = serviceRoles ?? Caller.NoRoles,
+            ServiceRoles = asking?.Roles ?? Caller.NoRoles,
+            Service = asking is null
+                ? null
+                : new CallingService(asking.UserId, asking.UserDomainId, asking.ProjectId, asking.ProjectDomainId),
         });
     }
 }

@@ -33,7 +33,7 @@ public sealed class PolicyEngine
     {
         var rules = Rules;
         return caller is { SystemScope: null, DomainId: null }
-            && rules.Find(rule) is { } check && check.Holds(rules, caller, target, depth: 0);
+            && rules.Find(rule) is { } check && check.Holds(rules, caller, target);
     }
 
     /// <summary>Whether there is a rule of a name.</summary>
