@@ -69,7 +69,7 @@ internal sealed class NbdDoor(
 
     /// <summary>The images on offer.</summary>
     /// <exception cref="RegistryException">Forbidden: who asks is not known.</exception>
-    public Task<List<Image>> ListAsync(CancellationToken cancellationToken) =>
+    public IAsyncEnumerable<Image> ListAsync(CancellationToken cancellationToken) =>
         disks.ListAsync(Everybody, cancellationToken);
 
     private Caller Everybody => everybody?.Caller ?? throw new RegistryException(
