@@ -311,6 +311,7 @@ public static class RegistryServer
         app.Use(RouteErrors.RefuseEmptyNamesAsync);
         app.Use(app.Services.GetRequiredService<RoomGate>().InvokeAsync);
         app.UseRouting();
+        app.Use(Listeners.RequireOwnRouteAsync);
 
         app.MapVersions();
         app.MapHealth();

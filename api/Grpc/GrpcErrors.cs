@@ -1,7 +1,6 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
-using Registry.Api.Auth;
 using Registry.Api.Errors;
 using Registry.Protos.V1;
 using Registry.Storage.Domain;
@@ -36,13 +35,11 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         });
 
     /// <inheritdoc/>
-    /// <remarks>The only calls of this shape are reflection's, which asks for no caller by itself.</remarks>
     public override Task DuplexStreamingServerHandler<TRequest, TResponse>(
         IAsyncStreamReader<TRequest> requestStream, IServerStreamWriter<TResponse> responseStream,
         ServerCallContext context, DuplexStreamingServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, async () =>
         {
-            Caller.Of(context.GetHttpContext());
             await continuation(requestStream, responseStream, context);
             return true;
         });
