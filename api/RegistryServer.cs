@@ -300,6 +300,7 @@ public static class RegistryServer
             http.UseMiddleware<ErrorMiddleware>();
             http.Use(next => context => VersionEndpoints.NegotiateAsync(context, next));
             http.Use(RouteErrors.InvokeAsync);
+            http.Use(RouteErrors.RefuseNulAsync);
         });
         app.UseWhen(context => !Listeners.IsServed(context), other => other.Run(context =>
         {

@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Images;
 using Registry.Api.Memory;
 using Registry.Storage.Domain;
 
@@ -106,7 +108,8 @@ public static class RequestBody
                 if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName
                     && (reader.ValueIsEscaped || !Utf8.IsValid(reader.ValueSpan)))
                 {
-                    reader.GetString();
+                    // Only an escape can stand for it, and PostgreSQL cannot keep it.
+                    ImageRules.RequireNoNul("request body", reader.GetString()!);
                 }
             }
         }
