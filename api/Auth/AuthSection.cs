@@ -61,6 +61,9 @@ public sealed record KeystoneSection
     /// <summary>Its public or internal URL, with or without /v3.</summary>
     public string Url { get; init; } = "";
 
+    /// <summary>The URL that callers without a good token are told; empty for none. <see cref="Url"/> is never told.</summary>
+    public string PublicUrl { get; init; } = "";
+
     /// <summary>The service user.</summary>
     public string Username { get; init; } = "";
 
@@ -86,6 +89,10 @@ public sealed record KeystoneSection
         RegistryOptions.Require(
             Uri.TryCreate(Url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https",
             "Registry:Auth:Keystone:Url", Url, "an http or https URL");
+        RegistryOptions.Require(
+            PublicUrl.Length == 0 || (Uri.TryCreate(PublicUrl, UriKind.Absolute, out var told)
+                && told.Scheme is "http" or "https" && told.UserInfo.Length == 0 && !PublicUrl.Contains('"', StringComparison.Ordinal)),
+            "Registry:Auth:Keystone:PublicUrl", PublicUrl, "an http or https URL without a user");
         RegistryOptions.Require(Username.Length > 0, "Registry:Auth:Keystone:Username", "", "set");
         RegistryOptions.Require(
             (Password.Length > 0) != (PasswordFile.Length > 0), "Registry:Auth:Keystone:Password", "…",
