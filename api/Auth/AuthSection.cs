@@ -12,6 +12,10 @@ public sealed record AuthSection
     /// <summary>Project of the implicit administrator.</summary>
     public string Project { get; init; } = "default";
 
+    /// <summary>Names under which the server answers while nobody is authenticated, besides localhost, loopback addresses, and
+    /// the hosts of the configured and of the public endpoints.</summary>
+    public IReadOnlyList<string> AllowedHosts { get; init; } = [];
+
     /// <summary>Listen on other than loopback addresses although nobody is authenticated.</summary>
     public bool AllowAnonymousRemote { get; init; }
 
@@ -31,6 +35,13 @@ public sealed record AuthSection
         {
             RegistryOptions.Require(
                 TryParse(network, out _), "Registry:Auth:TrustedProxies", network, "an address or a network like 10.1.2.0/24");
+        }
+
+        foreach (var host in AllowedHosts)
+        {
+            RegistryOptions.Require(
+                Uri.CheckHostName(host) != UriHostNameType.Unknown, "Registry:Auth:AllowedHosts", host,
+                "names or addresses without a port");
         }
 
         if (Kind == "keystone")

@@ -5,13 +5,14 @@ internal interface ICallerSource
 {
     /// <summary>Finds out who is asking.</summary>
     /// <returns>Null when nobody says so credibly.</returns>
-    /// <exception cref="Storage.Domain.RegistryException">IdentityUnavailable: nobody can tell.</exception>
+    /// <exception cref="Storage.Domain.RegistryException">IdentityUnavailable: nobody can tell. BadRequest or Forbidden: the
+    /// request itself is not one to answer.</exception>
     ValueTask<Caller?> FindAsync(HttpContext context);
 }
 
-/// <summary>Kind <c>none</c>: always the implicit administrator; whatever token or identity header comes along is not
-/// looked at.</summary>
-internal sealed class ImplicitCaller(string project) : ICallerSource
+/// <summary>Kind <c>none</c>: always the implicit administrator, unless a web page elsewhere asks; whatever token or identity
+/// header comes along is not looked at.</summary>
+internal sealed class ImplicitCaller(string project, BrowserGate gate) : ICallerSource
 {
     /// <summary>Who everybody is.</summary>
     public Caller Caller { get; } = new(project, "admin", IsAdmin: true)
@@ -20,7 +21,11 @@ internal sealed class ImplicitCaller(string project) : ICallerSource
     };
 
     /// <inheritdoc/>
-    public ValueTask<Caller?> FindAsync(HttpContext context) => ValueTask.FromResult<Caller?>(Caller);
+    public ValueTask<Caller?> FindAsync(HttpContext context)
+    {
+        gate.Require(context.Request);
+        return ValueTask.FromResult<Caller?>(Caller);
+    }
 }
 
 /// <summary>Kind <c>keystone</c>: the bearer of a token that Keystone vouches for.</summary>
