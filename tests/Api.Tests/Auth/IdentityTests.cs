@@ -3,7 +3,7 @@ using Registry.Protos.V1;
 
 namespace Registry.Api.Tests.Auth;
 
-/// <summary>What a request says of who makes it: believed when it is said once, and never repeated to others.</summary>
+/// <summary>Identity headers, which must be unambiguous, and what refusals disclose of the identity service.</summary>
 public sealed class IdentityTests
 {
     public static TheoryData<string, string> Doubles => new()

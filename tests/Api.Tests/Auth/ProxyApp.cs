@@ -53,7 +53,7 @@ internal sealed class ProxyApp : IAsyncDisposable
     /// <summary>Makes a text the policy, and waits until it is in force.</summary>
     public async Task UsePolicyAsync(string text)
     {
-        // A rule of its own tells when the file was read.
+        // A rule of its own shows when the file was read.
         var mark = $"mark-{Guid.NewGuid():N}";
         await File.WriteAllTextAsync(_policy, $"{text}\n{mark}: '@'\n", RegistryApp.Stop);
         var engine = App.Services.GetRequiredService<PolicyEngine>();
