@@ -12,8 +12,8 @@ public sealed record AuthSection
     /// <summary>Project of the implicit administrator.</summary>
     public string Project { get; init; } = "default";
 
-    /// <summary>Names under which the server answers while nobody is authenticated, besides localhost, loopback addresses, and
-    /// the hosts of the configured and of the public endpoints.</summary>
+    /// <summary>Names under which the server answers with kind none, besides localhost, loopback addresses, and the hosts
+    /// of the configured and of the public endpoints.</summary>
     public IReadOnlyList<string> AllowedHosts { get; init; } = [];
 
     /// <summary>Listen on other than loopback addresses although nobody is authenticated.</summary>
@@ -72,7 +72,8 @@ public sealed record KeystoneSection
     /// <summary>Its public or internal URL, with or without /v3.</summary>
     public string Url { get; init; } = "";
 
-    /// <summary>The URL that callers without a good token are told; empty for none. <see cref="Url"/> is never told.</summary>
+    /// <summary>The URL in the refusal of callers without a valid token; empty for none. <see cref="Url"/> is never
+    /// disclosed.</summary>
     public string PublicUrl { get; init; } = "";
 
     /// <summary>The service user.</summary>
@@ -101,8 +102,9 @@ public sealed record KeystoneSection
             Uri.TryCreate(Url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https",
             "Registry:Auth:Keystone:Url", Url, "an http or https URL");
         RegistryOptions.Require(
-            PublicUrl.Length == 0 || (Uri.TryCreate(PublicUrl, UriKind.Absolute, out var told)
-                && told.Scheme is "http" or "https" && told.UserInfo.Length == 0 && !PublicUrl.Contains('"', StringComparison.Ordinal)),
+            PublicUrl.Length == 0 || (Uri.TryCreate(PublicUrl, UriKind.Absolute, out var shown)
+                && shown.Scheme is "http" or "https" && shown.UserInfo.Length == 0
+                && !PublicUrl.Contains('"', StringComparison.Ordinal)),
             "Registry:Auth:Keystone:PublicUrl", PublicUrl, "an http or https URL without a user");
         RegistryOptions.Require(Username.Length > 0, "Registry:Auth:Keystone:Username", "", "set");
         RegistryOptions.Require(

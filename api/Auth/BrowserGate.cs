@@ -5,10 +5,10 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.Auth;
 
-/// <summary>Keeps web pages from acting as the administrator that every caller is with kind <c>none</c>: refuses names that
-/// are not this server's, origins other than its own, and JSON that a page can send without asking first.</summary>
-/// <remarks>A browser lets a page of any site send requests to this machine. A name that an attacker's DNS server points to
-/// this machine makes such a page even one of the same origin; the header Host still has that name.</remarks>
+/// <summary>Keeps web pages from acting as the administrator that every caller is with kind <c>none</c>: refuses names
+/// that are not this server's, origins other than its own, and JSON that a page can send without a preflight.</summary>
+/// <remarks>A browser lets a page of any site send requests to this machine. A name that an attacker's DNS server points
+/// to this machine makes such a page even one of the same origin; the header Host still has that name.</remarks>
 internal sealed class BrowserGate
 {
     private const string Localhost = "localhost";
@@ -21,8 +21,8 @@ internal sealed class BrowserGate
     public BrowserGate(RegistryOptions options)
     {
         _names.UnionWith(options.Auth.AllowedHosts);
-        string[] urls = [options.PublicEndpoint, options.PublicGrpcEndpoint, options.Endpoints.Http, options.Endpoints.Grpc];
-        foreach (var url in urls)
+        var (http, grpc) = (options.Endpoints.Http, options.Endpoints.Grpc);
+        foreach (var url in new[] { options.PublicEndpoint, options.PublicGrpcEndpoint, http, grpc })
         {
             if (Uri.TryCreate(url, UriKind.Absolute, out var uri))
             {
@@ -30,7 +30,8 @@ internal sealed class BrowserGate
             }
         }
 
-        _origins = options.Cors.AllowedOrigins.Select(origin => origin.TrimEnd('/')).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        _origins = options.Cors.AllowedOrigins.Select(origin => origin.TrimEnd('/'))
+            .ToHashSet(StringComparer.OrdinalIgnoreCase);
         _takesAllOrigins = options.Cors.AllowsAll;
     }
 
@@ -55,8 +56,8 @@ internal sealed class BrowserGate
         }
     }
 
-    /// <summary>Refuses a body that does not say that it is JSON. A page can send no such body to another origin without asking
-    /// the server first.</summary>
+    /// <summary>Refuses a body that does not say that it is JSON. A page can send no such body to another origin without
+    /// a preflight, which the server refuses.</summary>
     /// <exception cref="RegistryException">UnsupportedMedia.</exception>
     public static void RequireJson(HttpRequest request)
     {

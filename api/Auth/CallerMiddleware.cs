@@ -2,9 +2,9 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.Auth;
 
-/// <summary>Establishes who is asking, and refuses whoever does not say so, wherever that matters: all of the Image API and
-/// of gRPC, paths that do not exist too, and the extension API. Open to all are the version documents, the health checks, the
-/// page that says where gRPC is, and gRPC's reflection.</summary>
+/// <summary>Establishes the caller of a request, and refuses requests without a credible one, wherever that matters: all of
+/// the Image API and of gRPC, paths that do not exist too, and the extension API. Open to all are the version documents, the
+/// health checks, the page that says where gRPC is, and gRPC's reflection.</summary>
 internal sealed class CallerMiddleware(RequestDelegate next, ICallerSource callers)
 {
     /// <summary>Runs the middleware.</summary>

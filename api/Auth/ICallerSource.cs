@@ -5,13 +5,13 @@ internal interface ICallerSource
 {
     /// <summary>Finds out who is asking.</summary>
     /// <returns>Null when nobody says so credibly.</returns>
-    /// <exception cref="Storage.Domain.RegistryException">IdentityUnavailable: nobody can tell. BadRequest or Forbidden: the
-    /// request itself is not one to answer.</exception>
+    /// <exception cref="Storage.Domain.RegistryException">IdentityUnavailable: the identity service does not answer.
+    /// BadRequest or Forbidden: the request itself is not one to answer.</exception>
     ValueTask<Caller?> FindAsync(HttpContext context);
 }
 
-/// <summary>Kind <c>none</c>: always the implicit administrator, unless a web page elsewhere asks; whatever token or identity
-/// header comes along is not looked at.</summary>
+/// <summary>Kind <c>none</c>: always the implicit administrator, unless a web page of another origin asks; tokens and
+/// identity headers are ignored.</summary>
 internal sealed class ImplicitCaller(string project, BrowserGate gate) : ICallerSource
 {
     /// <summary>Who everybody is.</summary>

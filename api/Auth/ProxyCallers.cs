@@ -1,5 +1,4 @@
 using System.Net;
-using Microsoft.Extensions.Primitives;
 using Registry.Api.Policy;
 using Registry.Storage.Domain;
 
@@ -7,8 +6,8 @@ namespace Registry.Api.Auth;
 
 /// <summary>Kind <c>proxy</c>: whoever an authenticating proxy in front says it is, with the headers of
 /// keystonemiddleware; believed only from the addresses configured.</summary>
-/// <remarks>An identity header that comes twice is refused: a client may have sent the second, and which of the two the proxy
-/// vouches for cannot be known.</remarks>
+/// <remarks>An identity header that comes twice is refused: a client may have sent the second, and which of the two the
+/// proxy vouches for cannot be known.</remarks>
 internal sealed class ProxyCallers(IReadOnlyList<IPNetwork> trusted, PolicyEngine policy) : ICallerSource
 {
     private const string Confirmed = "Confirmed";
@@ -67,8 +66,8 @@ internal sealed class ProxyCallers(IReadOnlyList<IPNetwork> trusted, PolicyEngin
 
     private static string? One(IHeaderDictionary headers, string name)
     {
-        StringValues values = headers[name];
-        return values.Count <= 1 ? values : throw Refusal($"{name} is given {values.Count} times");
+        var values = headers[name];
+        return values.Count <= 1 ? (string?)values : throw Refusal($"{name} is given {values.Count} times");
     }
 
     private static RegistryException Refusal(string problem) => new(

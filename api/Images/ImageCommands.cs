@@ -49,8 +49,8 @@ internal sealed partial class ImageCommands(
         return protections.Show(caller, image);
     }
 
-    /// <summary>Refuses whatever would be refused as a new image that gets bytes at once: who may not upload gets none by
-    /// other ways either.</summary>
+    /// <summary>Refuses what would be refused as a new image that gets its bytes immediately: a caller that may not upload
+    /// gets bytes into an image by no other way.</summary>
     /// <exception cref="RegistryException">BadRequest, Forbidden, TooLarge.</exception>
     internal void RequireFillable(Caller caller, ImageDraft draft) =>
         policy.Require(caller, "upload_image", PolicyTarget.OfImage(Build(caller, draft)));

@@ -9,9 +9,9 @@ namespace Registry.Api.Policy;
 
 /// <summary>Decides who may do what: Glance's rules, overridden by the operator's file, which is read again when it
 /// changes, and ownership, which no rule overrides.</summary>
-/// <remarks>One engine for HTTP, gRPC, NBD and the extension API. All of it is for projects: a token of the system or of a
-/// domain may do nothing, whatever the rules say, as OpenStack's services have it (scope_types) since they enforce scopes.
-/// </remarks>
+/// <remarks>One engine for HTTP, gRPC, NBD and the extension API. All of it is for projects: a token of the system or of
+/// a domain may do nothing, whatever the rules say, as OpenStack's services have it (scope_types) since they enforce
+/// scopes.</remarks>
 public sealed class PolicyEngine
 {
     private const string GetImage = "get_image";
@@ -23,7 +23,7 @@ public sealed class PolicyEngine
         "modify_image", "delete_image", "upload_image", "deactivate", "reactivate", "add_image_location",
         "set_image_location", "delete_image_location", "add_member", "delete_member");
 
-    // Glance's rules of members count for those alone who may see the image.
+    // Glance applies its rules of members only to callers that may see the image.
     private static readonly FrozenSet<string> OfMembers = FrozenSet.Create(
         StringComparer.Ordinal, "get_members", "get_member", "add_member", "modify_member", "delete_member");
 
@@ -71,7 +71,7 @@ public sealed class PolicyEngine
     /// <param name="rule">Glance's name of what is asked.</param>
     /// <param name="image">The image, which the caller's project sees.</param>
     /// <param name="memberId">The member that is meant; null for none.</param>
-    /// <exception cref="RegistryException">Forbidden; NotFound for who may not even look at it.</exception>
+    /// <exception cref="RegistryException">Forbidden; NotFound for a caller that may not see it.</exception>
     public void Require(Caller caller, string rule, Image image, string? memberId = null)
     {
         var target = PolicyTarget.OfImage(image, memberId);
@@ -92,7 +92,7 @@ public sealed class PolicyEngine
 
     /// <summary>Refuses what a caller may not do to a namespace of metadata definitions or to what is in it, by the
     /// rules.</summary>
-    /// <exception cref="RegistryException">Forbidden; NotFound for who may not even look at it.</exception>
+    /// <exception cref="RegistryException">Forbidden; NotFound for a caller that may not see it.</exception>
     public void Require(Caller caller, IReadOnlyList<string> rules, MetadefNamespace definitions)
     {
         foreach (var rule in rules)
@@ -103,7 +103,7 @@ public sealed class PolicyEngine
 
     /// <summary>Refuses changes to a namespace of metadata definitions, or to what is in it, by the rules and by
     /// ownership.</summary>
-    /// <exception cref="RegistryException">Forbidden; NotFound for who may not even look at it.</exception>
+    /// <exception cref="RegistryException">Forbidden; NotFound for a caller that may not see it.</exception>
     public void RequireChange(Caller caller, IReadOnlyList<string> rules, MetadefNamespace definitions)
     {
         Require(caller, rules, definitions);
@@ -121,7 +121,7 @@ public sealed class PolicyEngine
     }
 
     /// <summary>Refuses a list of what is in namespaces, by its rule.</summary>
-    /// <exception cref="RegistryException">Forbidden; NotFound for who may not look at any namespace.</exception>
+    /// <exception cref="RegistryException">Forbidden; NotFound for a caller that may see no namespace.</exception>
     public void RequireList(Caller caller, string rule) =>
         RequireOfNamespaces(caller, rule, PolicyTarget.OfProject(caller.ProjectId), name: null);
 
@@ -161,7 +161,7 @@ public sealed class PolicyEngine
                 : NotOwner("You are not permitted to modify 'status' on this image member.");
         }
 
-        // A service of the cloud tells where the bytes of a user's image are.
+        // A service of the cloud reports where the bytes of a user's image are.
         if (!OfOwners.Contains(rule) || caller.Viewer.MayChange(image)
             || (rule == "add_image_location" && Allows(caller, "service_api", PolicyTarget.None)))
         {

@@ -80,7 +80,7 @@ internal sealed class TaskCommands(
         return await JobQueries.ListAsync(db, request with { Kind = ImportOrder.Kind }, caller.Viewer, cancellationToken);
     }
 
-    /// <summary>Whether a caller may see where a task takes bytes from, and who asked for it: who did so itself, and
+    /// <summary>Whether a caller may see where a task takes bytes from and which user asked for it: that user, and
     /// administrators.</summary>
     public static bool IsOwn(Caller caller, Job job) =>
         caller.IsAdmin

@@ -1,6 +1,6 @@
 namespace Registry.Api.Tests.Import;
 
-/// <summary>A download tells nobody which names an internal network has.</summary>
+/// <summary>A download does not disclose which names an internal network has.</summary>
 public sealed class UnknownNameTests : ImportLab
 {
     public UnknownNameTests()

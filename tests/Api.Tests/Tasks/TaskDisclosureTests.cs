@@ -4,7 +4,7 @@ using Registry.Api.Tests.Auth;
 
 namespace Registry.Api.Tests.Tasks;
 
-/// <summary>The tasks of an image tell nobody else where bytes come from, nor who asked for them.</summary>
+/// <summary>The tasks of an image disclose to no other caller where bytes come from, nor which user asked.</summary>
 public sealed class TaskDisclosureTests
 {
     private const string Secret = "https://images.example/a-secret-place";
@@ -43,7 +43,7 @@ public sealed class TaskDisclosureTests
             Assert.Equal(id, task.GetProperty("image_id").GetString());
         }
 
-        // Whoever only sees the image sees no task of others.
+        // A project that only sees the image sees no task of others.
         var other = ProxyApp.Identity("other-project", user: "asking-user");
         await lab.DoAsync(
             ProxyApp.Identity("a", "admin,member,reader"), "PATCH", $"/v2/images/{id}",
