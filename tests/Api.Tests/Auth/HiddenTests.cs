@@ -15,7 +15,7 @@ public sealed class HiddenTests
         // One image is denied by its own attribute, for everybody else in the project too.
         await using var lab = await ProxyApp.StartAsync("get_image: \"not 'secret':%(grade)s\"\n");
         var shown = new List<string>();
-        string hidden = "";
+        var hidden = "";
         for (var i = 0; i < 5; i++)
         {
             var grade = i == 2 ? "secret" : "open";
