@@ -1,4 +1,5 @@
 using System.Net;
+using Grpc.AspNetCore.Server;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -51,9 +52,32 @@ internal static class Listeners
     public static bool IsServed(HttpContext context) => Of(context) switch
     {
         Listener.Http => true,
-        Listener.Grpc => context.Request.ContentType?.StartsWith("application/grpc", StringComparison.Ordinal) ?? false,
+        Listener.Grpc => IsGrpc(context.Request.ContentType),
         _ => false,
     };
+
+    /// <summary>Refuses the routes of one port on another.</summary>
+    /// <remarks>All routes are in one table. Those of gRPC are known by what they are, all others are HTTP's.</remarks>
+    public static Task RequireOwnRouteAsync(HttpContext context, RequestDelegate next)
+    {
+        var isGrpcRoute = context.GetEndpoint()?.Metadata.GetMetadata<GrpcMethodMetadata>() is not null;
+        if (isGrpcRoute == (Of(context) == Listener.Grpc))
+        {
+            return next(context);
+        }
+
+        context.SetEndpoint(null);
+        context.Response.StatusCode = StatusCodes.Status404NotFound;
+        return Task.CompletedTask;
+    }
+
+    // Not application/grpc-web, which is another protocol.
+    private static bool IsGrpc(string? contentType)
+    {
+        const string Type = "application/grpc";
+        return contentType?.StartsWith(Type, StringComparison.Ordinal) == true
+            && (contentType.Length == Type.Length || contentType[Type.Length] is '+' or ';' or ' ');
+    }
 
     private static void Open(
         KestrelServerOptions kestrel, string url, ServerCertificate certificate, HttpProtocols protocols, Listener listener)

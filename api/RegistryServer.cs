@@ -159,7 +159,7 @@ public static class RegistryServer
         services.AddRegistryStorage(database, options.Limits.ProjectBytes > 0 ? options.Limits.ProjectBytes : null);
         services.AddSingleton<ServerCertificate>();
         services.AddSingleton<StoreOpener>();
-        AddCallers(services, options.Auth);
+        AddCallers(services, options);
         if (options.Quota.UseKeystoneLimits)
         {
             services.TryAddSingleton<KeystoneClient>();
@@ -250,8 +250,9 @@ public static class RegistryServer
         services.AddSingleton<LocationCommands>();
     }
 
-    private static void AddCallers(IServiceCollection services, AuthSection auth)
+    private static void AddCallers(IServiceCollection services, RegistryOptions options)
     {
+        var auth = options.Auth;
         services.AddSingleton<PolicyEngine>();
         services.AddSingleton<CustomProperties>();
         services.AddSingleton<PropertyProtections>();
@@ -267,7 +268,9 @@ public static class RegistryServer
                     auth.TrustedNetworks(), provider.GetRequiredService<PolicyEngine>()));
                 break;
             default:
-                var caller = new ImplicitCaller(auth.Project);
+                var gate = new BrowserGate(options);
+                var caller = new ImplicitCaller(auth.Project, gate);
+                services.AddSingleton(gate);
                 services.AddSingleton(caller);
                 services.AddSingleton<ICallerSource>(caller);
                 break;
@@ -300,6 +303,7 @@ public static class RegistryServer
             http.UseMiddleware<ErrorMiddleware>();
             http.Use(next => context => VersionEndpoints.NegotiateAsync(context, next));
             http.Use(RouteErrors.InvokeAsync);
+            http.Use(RouteErrors.RefuseNulAsync);
         });
         app.UseWhen(context => !Listeners.IsServed(context), other => other.Run(context =>
         {
@@ -311,6 +315,7 @@ public static class RegistryServer
         app.Use(RouteErrors.RefuseEmptyNamesAsync);
         app.Use(app.Services.GetRequiredService<RoomGate>().InvokeAsync);
         app.UseRouting();
+        app.Use(Listeners.RequireOwnRouteAsync);
 
         app.MapVersions();
         app.MapHealth();

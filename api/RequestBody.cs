@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
+using Registry.Api.Images;
 using Registry.Api.Memory;
 using Registry.Storage.Domain;
 
@@ -18,9 +20,15 @@ public static class RequestBody
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
     /// <summary>Reads a JSON body.</summary>
-    /// <exception cref="RegistryException">TooLarge, or BadRequest for what is not JSON.</exception>
+    /// <exception cref="RegistryException">TooLarge, or BadRequest for what is not JSON or has a NUL character in a text.
+    /// UnsupportedMedia for what does not say that it is JSON, where callers are not authenticated.</exception>
     public static async Task<JsonDocument> ReadJsonAsync(HttpContext context)
     {
+        if (context.RequestServices.GetService<BrowserGate>() is not null)
+        {
+            BrowserGate.RequireJson(context.Request);
+        }
+
         var max = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>()
             .Value.Limits.MetadataBodyBytes;
         if (context.Request.ContentLength > max)
@@ -106,7 +114,8 @@ public static class RequestBody
                 if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName
                     && (reader.ValueIsEscaped || !Utf8.IsValid(reader.ValueSpan)))
                 {
-                    reader.GetString();
+                    // Only an escape can stand for it, and PostgreSQL cannot keep it.
+                    ImageRules.RequireNoNul("request body", reader.GetString()!);
                 }
             }
         }

@@ -12,6 +12,10 @@ public sealed record AuthSection
     /// <summary>Project of the implicit administrator.</summary>
     public string Project { get; init; } = "default";
 
+    /// <summary>Names under which the server answers with kind none, besides localhost, loopback addresses, and the hosts
+    /// of the configured and of the public endpoints.</summary>
+    public IReadOnlyList<string> AllowedHosts { get; init; } = [];
+
     /// <summary>Listen on other than loopback addresses although nobody is authenticated.</summary>
     public bool AllowAnonymousRemote { get; init; }
 
@@ -31,6 +35,13 @@ public sealed record AuthSection
         {
             RegistryOptions.Require(
                 TryParse(network, out _), "Registry:Auth:TrustedProxies", network, "an address or a network like 10.1.2.0/24");
+        }
+
+        foreach (var host in AllowedHosts)
+        {
+            RegistryOptions.Require(
+                Uri.CheckHostName(host) != UriHostNameType.Unknown, "Registry:Auth:AllowedHosts", host,
+                "names or addresses without a port");
         }
 
         if (Kind == "keystone")
@@ -61,6 +72,10 @@ public sealed record KeystoneSection
     /// <summary>Its public or internal URL, with or without /v3.</summary>
     public string Url { get; init; } = "";
 
+    /// <summary>The URL in the refusal of callers without a valid token; empty for none. <see cref="Url"/> is never
+    /// disclosed.</summary>
+    public string PublicUrl { get; init; } = "";
+
     /// <summary>The service user.</summary>
     public string Username { get; init; } = "";
 
@@ -86,6 +101,11 @@ public sealed record KeystoneSection
         RegistryOptions.Require(
             Uri.TryCreate(Url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https",
             "Registry:Auth:Keystone:Url", Url, "an http or https URL");
+        RegistryOptions.Require(
+            PublicUrl.Length == 0 || (Uri.TryCreate(PublicUrl, UriKind.Absolute, out var shown)
+                && shown.Scheme is "http" or "https" && shown.UserInfo.Length == 0
+                && !PublicUrl.Contains('"', StringComparison.Ordinal)),
+            "Registry:Auth:Keystone:PublicUrl", PublicUrl, "an http or https URL without a user");
         RegistryOptions.Require(Username.Length > 0, "Registry:Auth:Keystone:Username", "", "set");
         RegistryOptions.Require(
             (Password.Length > 0) != (PasswordFile.Length > 0), "Registry:Auth:Keystone:Password", "…",

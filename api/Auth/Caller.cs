@@ -19,6 +19,19 @@ public sealed record Caller(string? ProjectId, string? UserId, bool IsAdmin)
     /// <summary>The part of the system that the caller's token is scoped to; null for another scope.</summary>
     public string? SystemScope { get; init; }
 
+    /// <summary>The domain that the caller's user belongs to; null where it is not known.</summary>
+    public string? UserDomainId { get; init; }
+
+    /// <summary>The domain that the caller's project belongs to; null without a project, or where it is not known.</summary>
+    public string? ProjectDomainId { get; init; }
+
+    /// <summary>Whether the caller's project is the one that Keystone sets apart for administration. True where Keystone sets
+    /// none apart.</summary>
+    public bool IsAdminProject { get; init; } = true;
+
+    /// <summary>The service that asks for the caller; null when the caller asks itself.</summary>
+    public CallingService? Service { get; init; }
+
     /// <summary>The caller's roles, lower case.</summary>
     public IReadOnlySet<string> Roles { get; init; } = NoRoles;
 
@@ -37,3 +50,10 @@ public sealed record Caller(string? ProjectId, string? UserId, bool IsAdmin)
     /// <summary>Establishes the caller of a request.</summary>
     internal void Attach(HttpContext context) => context.Items[ItemKey] = this;
 }
+
+/// <summary>A service of the cloud that asks for a caller.</summary>
+/// <param name="UserId">The service's user.</param>
+/// <param name="UserDomainId">The domain of that user.</param>
+/// <param name="ProjectId">The service's project.</param>
+/// <param name="ProjectDomainId">The domain of that project.</param>
+public sealed record CallingService(string? UserId, string? UserDomainId, string? ProjectId, string? ProjectDomainId);

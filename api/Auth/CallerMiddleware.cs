@@ -2,9 +2,9 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.Auth;
 
-/// <summary>Establishes who is asking, and refuses whoever does not say so, wherever that matters: all of the Image API,
-/// paths that do not exist too, the extension API and gRPC. Open to all are the version documents, the health checks and
-/// the page that says where gRPC is.</summary>
+/// <summary>Establishes the caller of a request, and refuses requests without a credible one, wherever that matters: all of
+/// the Image API and of gRPC, paths that do not exist too, and the extension API. Open to all are the version documents, the
+/// health checks, the page that says where gRPC is, and gRPC's reflection.</summary>
 internal sealed class CallerMiddleware(RequestDelegate next, ICallerSource callers)
 {
     /// <summary>Runs the middleware.</summary>
@@ -12,26 +12,22 @@ internal sealed class CallerMiddleware(RequestDelegate next, ICallerSource calle
     {
         if (!IsOpen(context))
         {
-            if (await callers.FindAsync(context) is { } caller)
-            {
-                caller.Attach(context);
-            }
-            else if (Listeners.Of(context) != Listener.Grpc)
-            {
-                throw new RegistryException(ErrorCode.Unauthenticated, "This server could not verify who you are.");
-            }
+            var caller = await callers.FindAsync(context)
+                ?? throw new RegistryException(ErrorCode.Unauthenticated, "This server could not verify who you are.");
+            caller.Attach(context);
         }
 
         await next(context);
     }
 
-    // A gRPC call without a caller goes on: its interceptor answers in gRPC's own way.
     private static bool IsOpen(HttpContext context)
     {
         var path = context.Request.Path;
         return Listeners.Of(context) switch
         {
-            Listener.Grpc => path.StartsWithSegments("/grpc.health.v1.Health"),
+            Listener.Grpc => path.StartsWithSegments("/grpc.health.v1.Health")
+                || path.StartsWithSegments("/grpc.reflection.v1.ServerReflection")
+                || path.StartsWithSegments("/grpc.reflection.v1alpha.ServerReflection"),
             Listener.Http => !path.StartsWithSegments("/v2")
                 && (!path.StartsWithSegments("/registry/v1", out var rest) || rest.Value is "" or "/"),
             _ => true,

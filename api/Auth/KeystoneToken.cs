@@ -17,6 +17,16 @@ internal sealed record KeystoneToken(
     string? SystemScope,
     IReadOnlySet<string> Roles)
 {
+    /// <summary>The domain that the user belongs to; null where Keystone does not say.</summary>
+    public string? UserDomainId { get; init; }
+
+    /// <summary>The domain that the project belongs to; null for another scope.</summary>
+    public string? ProjectDomainId { get; init; }
+
+    /// <summary>Whether the project is the one that Keystone sets apart for administration; true where it sets none
+    /// apart.</summary>
+    public bool IsAdminProject { get; init; } = true;
+
     /// <summary>Reads the answer of <c>GET /v3/auth/tokens</c>.</summary>
     /// <exception cref="JsonException">It is none.</exception>
     public static KeystoneToken Read(JsonElement body)
@@ -34,7 +44,15 @@ internal sealed record KeystoneToken(
                 token.TryGetProperty("roles", out var roles)
                     ? roles.EnumerateArray().Select(r => r.GetProperty("name").GetString()!.ToLowerInvariant())
                         .ToHashSet(StringComparer.Ordinal)
-                    : []);
+                    : [])
+            {
+                UserDomainId = Id(token.GetProperty("user"), "domain"),
+                ProjectDomainId = token.TryGetProperty("project", out var project) && project.ValueKind == JsonValueKind.Object
+                    ? Id(project, "domain")
+                    : null,
+                IsAdminProject = !token.TryGetProperty("is_admin_project", out var isAdmin)
+                    || isAdmin.ValueKind != JsonValueKind.False,
+            };
         }
         catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or FormatException)
         {

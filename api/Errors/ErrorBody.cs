@@ -35,7 +35,8 @@ public static class ErrorBody
         if (status == StatusCodes.Status401Unauthorized)
         {
             var keystone = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value.Auth.Keystone;
-            response.Headers.WWWAuthenticate = $"Keystone uri=\"{keystone.Url}\"";
+            response.Headers.WWWAuthenticate =
+                keystone.PublicUrl.Length > 0 ? $"Keystone uri=\"{keystone.PublicUrl}\"" : "Keystone";
         }
 
         if (reason is not null)

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using Registry.Storage.Domain;
 
 namespace Registry.Api.Errors;
 
@@ -22,6 +23,15 @@ internal static class RouteErrors
 
         return next(context);
     }
+
+    /// <summary>Refuses an address with U+0000 in it, which PostgreSQL cannot compare with what it keeps. In a path Kestrel
+    /// refuses it.</summary>
+    /// <exception cref="RegistryException">BadRequest.</exception>
+    public static Task RefuseNulAsync(HttpContext context, RequestDelegate next) =>
+        context.Request.QueryString.Value?.Contains("%00", StringComparison.Ordinal) == true
+        || context.Request.Path.Value?.Contains('\0', StringComparison.Ordinal) == true
+            ? throw new RegistryException(ErrorCode.BadRequest, "The address has a NUL character.")
+            : next(context);
 
     /// <summary>Runs the middleware.</summary>
     public static async Task InvokeAsync(HttpContext context, RequestDelegate next)

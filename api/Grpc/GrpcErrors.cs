@@ -1,7 +1,6 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
-using Registry.Api.Auth;
 using Registry.Api.Errors;
 using Registry.Protos.V1;
 using Registry.Storage.Domain;
@@ -17,13 +16,17 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
     /// <inheritdoc/>
     public override Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
         TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => continuation(request, context));
+        GuardAsync(context, () =>
+        {
+            RequireNoNul(request);
+            return continuation(request, context);
+        });
 
     /// <inheritdoc/>
     public override Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
         IAsyncStreamReader<TRequest> requestStream, ServerCallContext context,
         ClientStreamingServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => continuation(requestStream, context));
+        GuardAsync(context, () => continuation(new CheckedStream<TRequest>(requestStream), context));
 
     /// <inheritdoc/>
     public override Task ServerStreamingServerHandler<TRequest, TResponse>(
@@ -31,21 +34,28 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, async () =>
         {
+            RequireNoNul(request);
             await continuation(request, responseStream, context);
             return true;
         });
 
     /// <inheritdoc/>
-    /// <remarks>The only calls of this shape are reflection's, which asks for no caller by itself.</remarks>
     public override Task DuplexStreamingServerHandler<TRequest, TResponse>(
         IAsyncStreamReader<TRequest> requestStream, IServerStreamWriter<TResponse> responseStream,
         ServerCallContext context, DuplexStreamingServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, async () =>
         {
-            Caller.Of(context.GetHttpContext());
             await continuation(requestStream, responseStream, context);
             return true;
         });
+
+    private static void RequireNoNul<T>(T message)
+    {
+        if (message is IMessage texts)
+        {
+            GrpcTexts.RequireNoNul(texts);
+        }
+    }
 
     private async Task<T> GuardAsync<T>(ServerCallContext context, Func<Task<T>> call)
     {
@@ -92,6 +102,23 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
     /// <summary>A call that was refused.</summary>
     internal static RpcException Failure(StatusCode status, ErrorDetail detail) =>
         new(new Status(status, detail.Message), new Metadata { { Trailer, detail.ToByteArray() } });
+
+    /// <summary>A stream of messages whose texts are looked through as they come.</summary>
+    private sealed class CheckedStream<T>(IAsyncStreamReader<T> messages) : IAsyncStreamReader<T>
+    {
+        public T Current => messages.Current;
+
+        public async Task<bool> MoveNext(CancellationToken cancellationToken)
+        {
+            var hasNext = await messages.MoveNext(cancellationToken);
+            if (hasNext)
+            {
+                RequireNoNul(messages.Current);
+            }
+
+            return hasNext;
+        }
+    }
 
     private static partial class Log
     {

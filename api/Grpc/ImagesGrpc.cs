@@ -49,15 +49,14 @@ internal sealed class ImagesGrpc(
         var query = ImageListQuery.From(request, options.Value.Limits);
         using var memory = await commands.ReserveAsync(query, context.CancellationToken);
         var images = await commands.ListAsync(CallerOf(context), query, context.CancellationToken);
-        var response = new ListImagesResponse
-        {
-            NextMarker = images.Count == query.Limit && images.Count > 0 ? images[^1].Id : "",
-        };
+        var isFull = images.Count == query.Limit;
+        var response = new ListImagesResponse();
         await foreach (var image in commands.CompleteAsync(CallerOf(context), images, context.CancellationToken))
         {
             response.Images.Add(ImageMessages.From(image));
         }
 
+        response.NextMarker = isFull && response.Images.Count > 0 ? response.Images[^1].Id : "";
         return response;
     }
 

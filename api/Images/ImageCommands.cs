@@ -49,9 +49,11 @@ internal sealed partial class ImageCommands(
         return protections.Show(caller, image);
     }
 
-    /// <summary>Refuses whatever would be refused as a new image.</summary>
+    /// <summary>Refuses what would be refused as a new image that gets its bytes immediately: a caller that may not upload
+    /// gets bytes into an image by no other way.</summary>
     /// <exception cref="RegistryException">BadRequest, Forbidden, TooLarge.</exception>
-    internal void RequireCreatable(Caller caller, ImageDraft draft) => Build(caller, draft);
+    internal void RequireFillable(Caller caller, ImageDraft draft) =>
+        policy.Require(caller, "upload_image", PolicyTarget.OfImage(Build(caller, draft)));
 
     /// <summary>Shows an image.</summary>
     /// <exception cref="RegistryException">NotFound.</exception>
@@ -86,7 +88,8 @@ internal sealed partial class ImageCommands(
         return await ImageQueries.PageAsync(db, request, caller.Viewer, cancellationToken);
     }
 
-    /// <summary>Completes a page with what hangs on its images, a batch of bounded memory at a time.</summary>
+    /// <summary>Completes a page with what hangs on its images, a batch of bounded memory at a time, and leaves out the
+    /// images that the caller may not be shown.</summary>
     /// <param name="caller">Who is shown them.</param>
     /// <param name="page">From <see cref="ListAsync"/>; images leave it as they are returned.</param>
     /// <param name="cancellationToken">Cancels.</param>
@@ -100,7 +103,8 @@ internal sealed partial class ImageCommands(
             memory.Whole.Charge(beyond);
             try
             {
-                foreach (var image in images)
+                foreach (var image in images.Where(
+                    image => policy.Allows(caller, "get_image", PolicyTarget.OfImage(image))))
                 {
                     yield return protections.Show(caller, image);
                 }
@@ -184,7 +188,8 @@ internal sealed partial class ImageCommands(
     {
         var store = stores.Find(storeId) ?? throw new RegistryException(
             ErrorCode.Conflict, $"Store '{ImageRules.Shown(storeId)}' is not configured.", "unknown_store");
-        var image = await RequireAsync(caller, id, "delete_image_location", cancellationToken);
+        var image = await RequireAsync(caller, id, "get_image_location", cancellationToken);
+        policy.Require(caller, "delete_image_location", image);
         if (!store.Settings.TakesUploads)
         {
             throw new RegistryException(ErrorCode.Forbidden, $"Store '{storeId}' is read-only.", "store_read_only");

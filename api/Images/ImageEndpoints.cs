@@ -33,13 +33,15 @@ public static class ImageEndpoints
         var caller = Caller.Of(context);
         using var memory = await commands.ReserveAsync(request, context.RequestAborted);
         var images = await commands.ListAsync(caller, request, context.RequestAborted);
-        var next = images.Count > 0 && images.Count == request.Limit ? images[^1].Id : null;
+        var isFull = images.Count > 0 && images.Count == request.Limit;
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartArray("images"u8);
+        string? last = null; // of those that are shown: what is not shown is not named either
         await foreach (var image in commands.CompleteAsync(caller, images, context.RequestAborted))
         {
+            last = image.Id;
             ImageJson.Write(json, image, caller, locations);
             if (json.BytesPending > FlushBytes)
             {
@@ -49,9 +51,9 @@ public static class ImageEndpoints
 
         json.WriteEndArray();
         json.WriteString("first"u8, PageLink.Of("/v2/images", context.Request, null));
-        if (next is not null)
+        if (isFull && last is not null)
         {
-            json.WriteString("next"u8, PageLink.Of("/v2/images", context.Request, next));
+            json.WriteString("next"u8, PageLink.Of("/v2/images", context.Request, last));
         }
 
         json.WriteString("schema"u8, "/v2/schemas/images");

@@ -172,8 +172,7 @@ internal sealed class WebDownload : IUploadBody, IDisposable
                 _resumes = 0;
                 _progress(_offset);
             }
-            catch (Exception e) when (
-                e is IOException or HttpRequestException or TimeoutException or ObjectDisposedException)
+            catch (Exception e) when (e is ObjectDisposedException || IsBreak(e))
             {
                 await ResumeAsync(e, cancellationToken);
             }
@@ -250,12 +249,16 @@ internal sealed class WebDownload : IUploadBody, IDisposable
                 await GoOnAsync(cause, cancellationToken);
                 return;
             }
-            catch (Exception e) when (e is HttpRequestException or TimeoutException or IOException)
+            catch (Exception e) when (IsBreak(e))
             {
                 cause = e;
             }
         }
     }
+
+    // The name was good when the download began: while it cannot be resolved the network is away.
+    private static bool IsBreak(Exception e) =>
+        e is IOException or HttpRequestException or TimeoutException or RegistryException { Reason: UrlPolicy.Reason };
 
     private async ValueTask GoOnAsync(Exception? cause, CancellationToken cancellationToken)
     {

@@ -27,7 +27,8 @@ public sealed class MemberCommands(
         RequireShared(image);
         return
         [
-            .. image.Members.Where(m => IsKnown(caller, image, m.MemberId))
+            .. image.Members.Where(m => IsKnown(caller, image, m.MemberId)
+                    && policy.Allows(caller, "get_member", PolicyTarget.OfImage(image, m.MemberId)))
                 .OrderBy(m => m.CreatedAt).ThenBy(m => m.MemberId, StringComparer.Ordinal),
         ];
     }
@@ -43,8 +44,10 @@ public sealed class MemberCommands(
             throw NotFound(imageId, memberId);
         }
 
-        policy.Require(caller, "get_member", image, memberId);
-        return Find(image, memberId);
+        return policy.Allows(caller, "get_member", PolicyTarget.OfImage(image, memberId))
+            && policy.Allows(caller, "get_image", PolicyTarget.OfImage(image, memberId))
+                ? Find(image, memberId)
+                : throw NotFound(imageId, memberId);
     }
 
     /// <summary>Shares an image with a project; it is pending until that project answers.</summary>
@@ -92,6 +95,7 @@ public sealed class MemberCommands(
                 }
 
                 policy.Require(caller, "modify_member", i, memberId);
+                policy.Require(caller, "get_member", i, memberId);
                 RequireShared(i);
                 Find(i, memberId).Answer(answer, clock.GetUtcNow());
             },
@@ -107,6 +111,7 @@ public sealed class MemberCommands(
             image =>
             {
                 policy.Require(caller, "delete_member", image, memberId);
+                policy.Require(caller, "get_member", image, memberId);
                 RequireShared(image);
                 if (!image.RemoveMember(memberId))
                 {

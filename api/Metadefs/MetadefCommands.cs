@@ -17,7 +17,8 @@ internal sealed class MetadefCommands(
     public async Task<IReadOnlyList<MetadefNamespace>> ListAsync(
         Caller caller, MetadefListRequest request, CancellationToken cancellationToken)
     {
-        policy.Require(caller, "get_metadef_namespaces", PolicyTarget.OfProject(caller.ProjectId));
+        policy.RequireList(caller, "get_metadef_namespaces");
+        policy.RequireList(caller, "list_metadef_resource_types"); // they are shown with the namespaces
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         return await MetadefQueries.ListAsync(db, request, caller.Viewer, cancellationToken);
     }
@@ -31,7 +32,7 @@ internal sealed class MetadefCommands(
     public async Task<IReadOnlyList<MetadefResourceType>> ListResourceTypesAsync(
         Caller caller, CancellationToken cancellationToken)
     {
-        policy.Require(caller, "list_metadef_resource_types", PolicyTarget.OfProject(caller.ProjectId));
+        policy.RequireList(caller, "list_metadef_resource_types");
         await using var db = await databases.CreateDbContextAsync(cancellationToken);
         return await MetadefQueries.ListResourceTypesAsync(db, cancellationToken);
     }
@@ -49,8 +50,23 @@ internal sealed class MetadefCommands(
         var definitions =
             await MetadefQueries.FindAsync(db, name, caller.Viewer, tracking: false, cancellationToken)
             ?? throw MetadefQueries.NotFound(name);
-        Require(caller, definitions, rules);
+        policy.Require(caller, rules, definitions);
         return definitions;
+    }
+
+    /// <summary>Loads a namespace for a list of its parts of one kind.</summary>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="name">The namespace.</param>
+    /// <param name="rule">Glance's name of the list.</param>
+    /// <param name="partRule">Glance's name of a look at a single part.</param>
+    /// <param name="cancellationToken">Cancels the query.</param>
+    /// <returns>The namespace, and whether the caller may be shown its parts: the list is empty where not.</returns>
+    /// <exception cref="RegistryException">NotFound, Forbidden.</exception>
+    public async Task<(MetadefNamespace Definitions, bool IsShown)> GetForListAsync(
+        Caller caller, string name, string rule, string partRule, CancellationToken cancellationToken)
+    {
+        var definitions = await GetAsync(caller, name, [rule], cancellationToken);
+        return (definitions, policy.Allows(caller, partRule, PolicyTarget.OfNamespace(definitions)));
     }
 
     /// <summary>Makes a namespace with everything in it, or nothing at all.</summary>
@@ -60,8 +76,7 @@ internal sealed class MetadefCommands(
         Caller caller, NamespaceDraft draft, CancellationToken cancellationToken)
     {
         var definitions = Make(draft with { Settings = Owned(caller, draft.Settings) }, clock.GetUtcNow());
-        Require(caller, definitions, ["add_metadef_namespace", .. RulesOfParts(draft)]);
-        RequireMayChange(caller, definitions);
+        policy.RequireChange(caller, ["add_metadef_namespace", .. RulesOfParts(draft)], definitions);
         await editor.CreateAsync(definitions, cancellationToken);
         return definitions;
     }
@@ -74,7 +89,7 @@ internal sealed class MetadefCommands(
         (definitions, now) =>
         {
             definitions.Replace(Owned(caller, draft.Settings), now);
-            RequireMayChange(caller, definitions);
+            policy.RequireOwner(caller, definitions);
             return definitions;
         },
         cancellationToken);
@@ -83,11 +98,7 @@ internal sealed class MetadefCommands(
     /// <exception cref="RegistryException">NotFound, Forbidden, Protected.</exception>
     public Task DeleteAsync(Caller caller, string name, CancellationToken cancellationToken) => editor.DeleteAsync(
         name, caller.Viewer,
-        definitions =>
-        {
-            Require(caller, definitions, ["delete_metadef_namespace"]);
-            RequireMayChange(caller, definitions);
-        },
+        definitions => policy.RequireChange(caller, ["delete_metadef_namespace"], definitions),
         cancellationToken);
 
     /// <summary>Changes what is in a namespace.</summary>
@@ -109,8 +120,7 @@ internal sealed class MetadefCommands(
             name, caller.Viewer,
             definitions =>
             {
-                Require(caller, definitions, rules);
-                RequireMayChange(caller, definitions);
+                policy.RequireChange(caller, rules, definitions);
                 changed = change(definitions, clock.GetUtcNow());
             },
             cancellationToken);
@@ -170,23 +180,4 @@ internal sealed class MetadefCommands(
 
     private static MetadefSettings Owned(Caller caller, MetadefSettings settings) =>
         settings with { Owner = settings.Owner ?? caller.ProjectId };
-
-    // Whatever the rules say: others' namespaces are the administrators' to change.
-    private static void RequireMayChange(Caller caller, MetadefNamespace definitions)
-    {
-        if (!caller.IsAdmin && (definitions.Owner is null || definitions.Owner != caller.ProjectId))
-        {
-            throw new RegistryException(
-                ErrorCode.Forbidden, $"Namespace {definitions.Name} is not yours to change.", "not_owner");
-        }
-    }
-
-    private void Require(Caller caller, MetadefNamespace definitions, string[] rules)
-    {
-        var target = PolicyTarget.OfNamespace(definitions);
-        foreach (var rule in rules)
-        {
-            policy.Require(caller, rule, target);
-        }
-    }
 }

@@ -22,10 +22,11 @@ internal static class MetadefTagEndpoints
 
     private static async Task ListAsync(HttpContext context, string ns, MetadefCommands commands)
     {
-        var definitions = await commands.GetAsync(
-            Caller.Of(context), NamespaceEndpoints.Name(ns), ["get_metadef_tags", "get_metadef_tag"],
+        var (definitions, isShown) = await commands.GetForListAsync(
+            Caller.Of(context), NamespaceEndpoints.Name(ns), "get_metadef_tags", "get_metadef_tag",
             context.RequestAborted);
         var (page, hasMore) = MetadefListQuery.TagPage(context.Request.Query, definitions);
+        (page, hasMore) = isShown ? (page, hasMore) : ([], false);
         await MetadefJson.AnswerAsync(context, json =>
         {
             json.WriteStartObject();

@@ -20,10 +20,11 @@ internal static class ObjectEndpoints
 
     private static async Task ListAsync(HttpContext context, string ns, MetadefCommands commands)
     {
-        var definitions = await commands.GetAsync(
-            Caller.Of(context), NamespaceEndpoints.Name(ns), ["get_metadef_objects", "get_metadef_object"],
+        var (definitions, isShown) = await commands.GetForListAsync(
+            Caller.Of(context), NamespaceEndpoints.Name(ns), "get_metadef_objects", "get_metadef_object",
             context.RequestAborted);
         var (page, hasMore) = MetadefListQuery.Page(context.Request.Query, definitions);
+        (page, hasMore) = isShown ? (page, hasMore) : ([], false);
         await MetadefJson.AnswerAsync(context, json =>
         {
             json.WriteStartObject();

@@ -23,13 +23,13 @@ internal static class PropertyEndpoints
 
     private static async Task ListAsync(HttpContext context, string ns, MetadefCommands commands)
     {
-        var definitions = await commands.GetAsync(
-            Caller.Of(context), NamespaceEndpoints.Name(ns), ["get_metadef_properties", "get_metadef_property"],
+        var (definitions, isShown) = await commands.GetForListAsync(
+            Caller.Of(context), NamespaceEndpoints.Name(ns), "get_metadef_properties", "get_metadef_property",
             context.RequestAborted);
         await MetadefJson.AnswerAsync(context, json =>
         {
             json.WriteStartObject();
-            MetadefJson.Write(json, definitions.Properties);
+            MetadefJson.Write(json, isShown ? definitions.Properties : []);
             json.WriteEndObject();
         });
     }

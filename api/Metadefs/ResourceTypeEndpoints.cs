@@ -34,14 +34,15 @@ internal static class ResourceTypeEndpoints
 
     private static async Task ListAsync(HttpContext context, string ns, MetadefCommands commands)
     {
-        var definitions = await commands.GetAsync(
-            Caller.Of(context), NamespaceEndpoints.Name(ns),
-            ["list_metadef_resource_types", "get_metadef_resource_type"], context.RequestAborted);
+        var (definitions, isShown) = await commands.GetForListAsync(
+            Caller.Of(context), NamespaceEndpoints.Name(ns), "list_metadef_resource_types", "get_metadef_resource_type",
+            context.RequestAborted);
         await MetadefJson.AnswerAsync(context, json =>
         {
             json.WriteStartObject();
             json.WriteStartArray("resource_type_associations"u8);
-            foreach (var association in definitions.Associations.OrderBy(a => a.Name, StringComparer.Ordinal))
+            var associations = isShown ? definitions.Associations : [];
+            foreach (var association in associations.OrderBy(a => a.Name, StringComparer.Ordinal))
             {
                 MetadefJson.Write(json, association);
             }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Registry.Api.Auth;
 using Registry.Api.Images;
 using Registry.Api.Provisioning;
@@ -13,11 +14,8 @@ internal sealed class NbdDisks(StoredDisks disks, ImageCommands images, NbdCache
     private readonly Dictionary<string, NbdDisk> _open = new(StringComparer.Ordinal);
 
     /// <summary>The images that a caller can be offered: the newest thousand that have bytes.</summary>
-    public Task<List<Image>> ListAsync(Caller caller, CancellationToken cancellationToken) =>
-        images.ListAsync(
-            caller,
-            new ImageListRequest { Statuses = ["active"], Limit = ImageListRequest.LimitMax },
-            cancellationToken);
+    public IAsyncEnumerable<Image> ListAsync(Caller caller, CancellationToken cancellationToken) => FindAsync(
+        caller, new ImageListRequest { Statuses = ["active"], Limit = ImageListRequest.LimitMax }, cancellationToken);
 
     /// <summary>Opens the disk of an image that the caller may read; it gets a user more.</summary>
     /// <param name="caller">Who asks, judged anew each time.</param>
@@ -65,6 +63,16 @@ internal sealed class NbdDisks(StoredDisks disks, ImageCommands images, NbdCache
         }
     }
 
+    private async IAsyncEnumerable<Image> FindAsync(
+        Caller caller, ImageListRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var page = await images.ListAsync(caller, request, cancellationToken);
+        await foreach (var image in images.CompleteAsync(caller, page, cancellationToken))
+        {
+            yield return image;
+        }
+    }
+
     private async ValueTask<StoredDisk> OpenStoredAsync(
         Caller caller, string idOrName, CancellationToken cancellationToken)
     {
@@ -74,8 +82,9 @@ internal sealed class NbdDisks(StoredDisks disks, ImageCommands images, NbdCache
         }
         catch (RegistryException e) when (e.Code == ErrorCode.NotFound && idOrName.Length > 0) // none is the default
         {
-            var named = await images.ListAsync(
-                caller, new ImageListRequest { Names = [idOrName], Limit = 2 }, cancellationToken);
+            var named = await FindAsync(
+                caller, new ImageListRequest { Names = [idOrName], Limit = 2 }, cancellationToken)
+                .ToListAsync(cancellationToken);
             return named.Count switch
             {
                 1 => await disks.OpenAsync(caller, named[0].Id, cancellationToken),

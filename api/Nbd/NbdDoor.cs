@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Images;
 using Registry.Api.Memory;
 using Registry.Api.Usage;
 using Registry.Storage.Domain;
@@ -25,6 +26,7 @@ internal sealed class NbdDoor(
     /// <see cref="NbdKeeper.Require"/>.</exception>
     public NbdPermit Admit(string name)
     {
+        ImageRules.RequireNoNul("export name", name);
         if (NbdTickets.IsOne(name))
         {
             return tickets.Find(name);
@@ -69,7 +71,7 @@ internal sealed class NbdDoor(
 
     /// <summary>The images on offer.</summary>
     /// <exception cref="RegistryException">Forbidden: who asks is not known.</exception>
-    public Task<List<Image>> ListAsync(CancellationToken cancellationToken) =>
+    public IAsyncEnumerable<Image> ListAsync(CancellationToken cancellationToken) =>
         disks.ListAsync(Everybody, cancellationToken);
 
     private Caller Everybody => everybody?.Caller ?? throw new RegistryException(

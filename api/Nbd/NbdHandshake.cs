@@ -151,7 +151,7 @@ internal sealed partial class NbdHandshake(
     {
         try
         {
-            foreach (var image in await door.ListAsync(cancellationToken))
+            await foreach (var image in door.ListAsync(cancellationToken))
             {
                 await _answers.ServerAsync(NbdOption.List, image.Id, image.Name ?? "", cancellationToken);
             }

@@ -22,7 +22,7 @@ internal sealed partial class NbdKeeper(
 
     /// <summary>Refuses a new image before anything is written for it.</summary>
     /// <exception cref="RegistryException">BadRequest: the name is none. -or- Forbidden: the caller may make no
-    /// images.</exception>
+    /// images, or upload none.</exception>
     public void Require(Caller caller, string name)
     {
         if (name.Length == 0)
@@ -30,7 +30,7 @@ internal sealed partial class NbdKeeper(
             throw ImageRules.Bad("An overlay is kept as an image that has a name.");
         }
 
-        images.RequireCreatable(caller, Draft(name, Raw));
+        images.RequireFillable(caller, Draft(name, Raw));
     }
 
     /// <summary>Stores what the client left as a new image: raw where the image is, else qcow2. What fails leaves
@@ -47,6 +47,7 @@ internal sealed partial class NbdKeeper(
             await _turn.WaitAsync(stopping);
             try
             {
+                Require(caller, name); // the rules may have changed since the export was opened
                 var format = export.Disk.Disk.Format == DiskFormat.Raw ? Raw : "qcow2";
                 made = (await images.CreateAsync(caller, Draft(name, format), stopping)).Id;
                 var disk = new NbdMergedDisk(export);

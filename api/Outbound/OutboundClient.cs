@@ -147,7 +147,7 @@ public sealed class OutboundClient : IDisposable
         var (host, port) = (context.DnsEndPoint.Host, context.DnsEndPoint.Port);
         var found = IPAddress.TryParse(host, out var literal)
             ? new[] { literal }
-            : await Dns.GetHostAddressesAsync(host, cancellationToken);
+            : await ResolveAsync(host, cancellationToken);
         var allowed = found.Where(_addresses.Allows).ToArray();
         if (allowed.Length == 0)
         {
@@ -164,6 +164,20 @@ public sealed class OutboundClient : IDisposable
         {
             socket.Dispose();
             throw;
+        }
+    }
+
+    // None for a name that cannot be resolved: it is refused at once, as one of an internal network is, so that neither the
+    // words nor the time of the answer tell which names there are.
+    private static async Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await Dns.GetHostAddressesAsync(host, cancellationToken);
+        }
+        catch (SocketException)
+        {
+            return [];
         }
     }
 }

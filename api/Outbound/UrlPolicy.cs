@@ -14,9 +14,12 @@ public sealed class UrlPolicy(OutboundSection options, AddressPolicy addresses)
     private readonly Lists _ports = new(options.AllowedPorts, options.DeniedPorts);
     private readonly Lists _hosts = new(options.AllowedHosts, options.DeniedHosts);
 
-    /// <summary>The one refusal there is: it says nothing about what is where.</summary>
+    /// <summary>The reason of the refusal.</summary>
+    public const string Reason = "address_not_allowed";
+
+    /// <summary>The one refusal there is, of names that cannot be resolved too: it says nothing about what is where.</summary>
     public static RegistryException Refusal =>
-        new(ErrorCode.BadRequest, "The address to download from is not allowed.", "address_not_allowed");
+        new(ErrorCode.BadRequest, "The address to download from is not allowed.", Reason);
 
     /// <summary>Reads a URL that a user gave.</summary>
     /// <exception cref="RegistryException">BadRequest: it may not be fetched.</exception>

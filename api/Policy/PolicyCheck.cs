@@ -9,8 +9,7 @@ internal abstract record PolicyCheck
     /// <param name="rules">Other rules, by name.</param>
     /// <param name="caller">Who asks.</param>
     /// <param name="target">What is asked about.</param>
-    /// <param name="depth">Rules that led here; one that leads to itself does not hold.</param>
-    public abstract bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth);
+    public abstract bool Holds(PolicyRules rules, Caller caller, PolicyTarget target);
 
     /// <summary>Names of the rules that the condition refers to.</summary>
     public virtual IEnumerable<string> Rules => [];
@@ -20,48 +19,35 @@ internal abstract record PolicyCheck
 internal sealed record ConstantCheck(bool Value) : PolicyCheck
 {
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) => Value;
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) => Value;
 }
 
 /// <summary><c>role:NAME</c>. Roles have no case.</summary>
 internal sealed record RoleCheck(string Role) : PolicyCheck
 {
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) =>
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
         Expansion.Of(Role, target) is { } role && caller.Roles.Contains(role.ToLowerInvariant());
 }
 
 /// <summary><c>rule:NAME</c>.</summary>
 internal sealed record RuleCheck(string Name) : PolicyCheck
 {
-    private const int DepthMax = 32;
-
     /// <inheritdoc/>
     public override IEnumerable<string> Rules => [Name];
 
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) =>
-        depth < DepthMax && rules.Find(Name) is { } check && check.Holds(rules, caller, target, depth + 1);
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
+        rules.Find(Name) is { } check && check.Holds(rules, caller, target);
 }
 
 /// <summary><c>LEFT:RIGHT</c>: what the caller is, or a literal, against text with <c>%(name)s</c> in it.</summary>
 internal sealed record MatchCheck(string Left, bool IsLiteral, string Right) : PolicyCheck
 {
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) =>
-        Expansion.Of(Right, target) is { } right && (IsLiteral ? Left == right : Has(caller, right));
-
-    private bool Has(Caller caller, string right) => Left switch
-    {
-        "project_id" or "tenant" or "tenant_id" => caller.ProjectId is { } project && project == right,
-        "user_id" or "user" => caller.UserId is { } user && user == right,
-        "domain_id" => caller.DomainId is { } domain && domain == right,
-        "system_scope" => caller.SystemScope is { } scope && scope == right,
-        "is_admin" => string.Equals(caller.IsAdmin ? "true" : "false", right, StringComparison.OrdinalIgnoreCase),
-        "service_roles" => caller.ServiceRoles.Contains(right.ToLowerInvariant()),
-        "roles" => caller.Roles.Contains(right.ToLowerInvariant()),
-        _ => false,
-    };
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
+        Expansion.Of(Right, target) is { } right
+        && (IsLiteral ? Left == right : CallerAttributes.Has(caller, Left, right, isWritten: right == Right));
 }
 
 /// <summary><c>not CHECK</c>.</summary>
@@ -71,8 +57,8 @@ internal sealed record NotCheck(PolicyCheck Inner) : PolicyCheck
     public override IEnumerable<string> Rules => Inner.Rules;
 
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) =>
-        !Inner.Holds(rules, caller, target, depth);
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
+        !Inner.Holds(rules, caller, target);
 }
 
 /// <summary><c>CHECK and CHECK …</c>.</summary>
@@ -82,8 +68,8 @@ internal sealed record AllCheck(IReadOnlyList<PolicyCheck> Parts) : PolicyCheck
     public override IEnumerable<string> Rules => Parts.SelectMany(p => p.Rules);
 
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) =>
-        Parts.All(part => part.Holds(rules, caller, target, depth));
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
+        Parts.All(part => part.Holds(rules, caller, target));
 }
 
 /// <summary><c>CHECK or CHECK …</c>.</summary>
@@ -93,8 +79,8 @@ internal sealed record AnyCheck(IReadOnlyList<PolicyCheck> Parts) : PolicyCheck
     public override IEnumerable<string> Rules => Parts.SelectMany(p => p.Rules);
 
     /// <inheritdoc/>
-    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target, int depth) =>
-        Parts.Any(part => part.Holds(rules, caller, target, depth));
+    public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
+        Parts.Any(part => part.Holds(rules, caller, target));
 }
 
 /// <summary>Text with <c>%(name)s</c> in it.</summary>

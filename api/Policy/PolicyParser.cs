@@ -15,7 +15,8 @@ internal sealed class PolicyParser
     private PolicyParser(List<string> tokens) => _tokens = tokens;
 
     /// <summary>Reads a rule.</summary>
-    /// <exception cref="FormatException">It is none; the message says where it goes wrong.</exception>
+    /// <exception cref="FormatException">It is none, or names an attribute that callers have not got; the message says where
+    /// it goes wrong.</exception>
     public static PolicyCheck Parse(string text)
     {
         if (text.Length > LengthMax)
@@ -115,7 +116,11 @@ internal sealed class PolicyParser
             _ when left != Unquoted(left) => new MatchCheck(Unquoted(left), IsLiteral: true, right),
             "True" or "False" or "None" => new MatchCheck(left, IsLiteral: true, right),
             _ when char.IsAsciiDigit(left[0]) => new MatchCheck(left, IsLiteral: true, right),
-            _ => new MatchCheck(left, IsLiteral: false, right),
+            _ when CallerAttributes.IsKnown(left) => new MatchCheck(left, IsLiteral: false, right),
+
+            // Such a check never holds, so a rule with "not" before it would hold for everybody.
+            _ => throw new FormatException(
+                $"a caller has no attribute '{left}'; the attributes are {string.Join(", ", CallerAttributes.Names)}"),
         };
     }
 

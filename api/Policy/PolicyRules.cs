@@ -4,6 +4,7 @@ namespace Registry.Api.Policy;
 internal sealed class PolicyRules
 {
     private const string DefaultRule = "default";
+    private const int DepthMax = 32;
 
     private readonly Dictionary<string, PolicyCheck> _checks;
 
@@ -14,7 +15,8 @@ internal sealed class PolicyRules
 
     /// <summary>Glance's rules, some of them replaced.</summary>
     /// <param name="overrides">Rules by name; names of no known rule are helpers of the others.</param>
-    /// <exception cref="PolicyException">A rule cannot be read, or refers to one that is not there.</exception>
+    /// <exception cref="PolicyException">A rule cannot be read, refers to one that is not there, or leads to
+    /// itself.</exception>
     public static PolicyRules With(IReadOnlyDictionary<string, string> overrides)
     {
         var checks = new Dictionary<string, PolicyCheck>(StringComparer.Ordinal);
@@ -38,7 +40,35 @@ internal sealed class PolicyRules
             }
         }
 
+        var settled = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var name in checks.Keys)
+        {
+            RequireEnd(checks, name, [], settled);
+        }
+
         return new PolicyRules(checks);
+    }
+
+    private static void RequireEnd(
+        Dictionary<string, PolicyCheck> checks, string name, HashSet<string> path, HashSet<string> settled)
+    {
+        if (settled.Contains(name))
+        {
+            return;
+        }
+
+        if (!path.Add(name) || path.Count > DepthMax)
+        {
+            throw new PolicyException(name, path.Count > DepthMax ? "it refers to too many other rules" : "it leads to itself");
+        }
+
+        foreach (var rule in checks[name].Rules)
+        {
+            RequireEnd(checks, rule, path, settled);
+        }
+
+        path.Remove(name);
+        settled.Add(name);
     }
 
     /// <summary>Whether there is a rule of a name.</summary>

@@ -45,6 +45,7 @@ internal sealed class ProvisionCommands(
             ContainerFormat = "bare",
             Visibility = "private",
         };
+        images.RequireFillable(caller, draft);
         var made = await images.CreateAsync(caller, draft, cancellationToken);
         try
         {

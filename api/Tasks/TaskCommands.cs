@@ -80,6 +80,12 @@ internal sealed class TaskCommands(
         return await JobQueries.ListAsync(db, request with { Kind = ImportOrder.Kind }, caller.Viewer, cancellationToken);
     }
 
+    /// <summary>Whether a caller may see where a task takes bytes from and which user asked for it: that user, and
+    /// administrators.</summary>
+    public static bool IsOwn(Caller caller, Job job) =>
+        caller.IsAdmin
+        || (job.Owner is not null && job.Owner == caller.ProjectId && job.UserId is not null && job.UserId == caller.UserId);
+
     /// <summary>Lists the tasks of an image: its owner and administrators see all, whoever asked for them; others their
     /// own.</summary>
     /// <exception cref="RegistryException">NotFound.</exception>

@@ -59,29 +59,31 @@ internal static class TaskEndpoints
         context.Response.Headers.Location = $"{VersionEndpoints.Base(context)}/v2/tasks/{job.Id:D}";
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
-        TaskJson.Write(json, job, options.Value.Jobs.Keep);
+        TaskJson.Write(json, job, options.Value.Jobs.Keep, isOwn: true);
     }
 
     private static async Task ShowAsync(
         HttpContext context, string id, TaskCommands tasks, IOptions<RegistryOptions> options)
     {
-        var job = await tasks.GetAsync(Caller.Of(context), id, context.RequestAborted);
+        var caller = Caller.Of(context);
+        var job = await tasks.GetAsync(caller, id, context.RequestAborted);
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
-        TaskJson.Write(json, job, options.Value.Jobs.Keep);
+        TaskJson.Write(json, job, options.Value.Jobs.Keep, TaskCommands.IsOwn(caller, job));
     }
 
     private static async Task ListOfImageAsync(
         HttpContext context, string id, TaskCommands tasks, IOptions<RegistryOptions> options)
     {
-        var jobs = await tasks.ListAsync(Caller.Of(context), id, context.RequestAborted);
+        var caller = Caller.Of(context);
+        var jobs = await tasks.ListAsync(caller, id, context.RequestAborted);
         context.Response.ContentType = "application/json; charset=UTF-8";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
         json.WriteStartObject();
         json.WriteStartArray("tasks"u8);
         foreach (var job in jobs)
         {
-            TaskJson.Write(json, job, options.Value.Jobs.Keep);
+            TaskJson.Write(json, job, options.Value.Jobs.Keep, isOwn: TaskCommands.IsOwn(caller, job));
         }
 
         json.WriteEndArray();

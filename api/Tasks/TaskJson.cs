@@ -38,17 +38,18 @@ internal static class TaskJson
     /// <param name="json">Takes it.</param>
     /// <param name="job">The task.</param>
     /// <param name="kept">How long an ended task can be asked for.</param>
-    public static void Write(Utf8JsonWriter json, Job job, TimeSpan kept)
+    /// <param name="isOwn">Whether addresses that bytes come from are shown, and the user and the request that asked.</param>
+    public static void Write(Utf8JsonWriter json, Job job, TimeSpan kept, bool isOwn)
     {
         json.WriteStartObject();
         WriteBase(json, job, kept);
-        WriteInput(json, job);
+        WriteInput(json, job, isOwn);
         json.WritePropertyName("result"u8);
         json.WriteRawValue(job.Result ?? "null");
         json.WriteString("message"u8, Message(job));
         json.WriteString("image_id"u8, job.ImageId);
-        json.WriteString("request_id"u8, job.RequestId);
-        json.WriteString("user_id"u8, job.UserId);
+        json.WriteString("request_id"u8, isOwn ? job.RequestId : null);
+        json.WriteString("user_id"u8, isOwn ? job.UserId : null);
         json.WriteEndObject();
     }
 
@@ -69,10 +70,10 @@ internal static class TaskJson
         json.WriteString("schema"u8, "/v2/schemas/task");
     }
 
-    private static void WriteInput(Utf8JsonWriter json, Job job)
+    private static void WriteInput(Utf8JsonWriter json, Job job, bool isOwn)
     {
         var order = ImportOrder.Of(job);
-        if (order.TaskInput is { } given)
+        if (order.TaskInput is { } given && isOwn)
         {
             json.WritePropertyName("input"u8);
             json.WriteRawValue(given);
@@ -83,7 +84,7 @@ internal static class TaskJson
         json.WriteString("image_id"u8, job.ImageId);
         if (order.Location is { } location)
         {
-            json.WriteString("loc_url"u8, location.Url);
+            json.WriteString("loc_url"u8, isOwn ? location.Url : null);
             json.WriteStartObject("validation_data"u8);
             if (location.Hash is not null)
             {
@@ -99,12 +100,12 @@ internal static class TaskJson
         json.WriteStartObject("import_req"u8);
         json.WriteStartObject("method"u8);
         json.WriteString("name"u8, order.Method);
-        if (order.Uri is not null)
+        if (order.Uri is not null && isOwn)
         {
             json.WriteString("uri"u8, order.Uri);
         }
 
-        if ((order.Remote?.Source ?? order.Refusal?.Source) is { } source)
+        if ((order.Remote?.Source ?? order.Refusal?.Source) is { } source && isOwn)
         {
             json.WriteString("glance_region"u8, source.Region);
             json.WriteString("glance_image_id"u8, source.ImageId);

@@ -12,7 +12,7 @@ internal static class SlowSockets
 
     /// <summary>Sends a request's head a line at a time and never ends it.</summary>
     public static Task SendHeadsAsync(RegistryProcess registry, int count, CancellationToken over) =>
-        RunAsync(registry, count, _ => "GET /v2/images HTTP/1.1\r\nHost: slow\r\n", Send("X: x\r\n"), over);
+        RunAsync(registry, count, _ => "GET /v2/images HTTP/1.1\r\nHost: localhost\r\n", Send("X: x\r\n"), over);
 
     /// <summary>Says nothing.</summary>
     public static Task StayIdleAsync(RegistryProcess registry, int count, CancellationToken over) =>
@@ -26,14 +26,14 @@ internal static class SlowSockets
         registry, ids.Count,
         number => string.Create(
             CultureInfo.InvariantCulture,
-            $"PUT /v2/images/{ids[number]}/file HTTP/1.1\r\nHost: slow\r\nX-Auth-Token: {Site.Operator}\r\n" +
+            $"PUT /v2/images/{ids[number]}/file HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {Site.Operator}\r\n" +
             $"Content-Type: application/octet-stream\r\nContent-Length: {100 << 20}\r\n\r\n"),
         Send("x"), over);
 
     /// <summary>Downloads a few bytes a second.</summary>
     public static Task ReadAsync(RegistryProcess registry, int count, string id, CancellationToken over) => RunAsync(
         registry, count,
-        _ => $"GET /v2/images/{id}/file HTTP/1.1\r\nHost: slow\r\nX-Auth-Token: {Site.Operator}\r\n\r\n",
+        _ => $"GET /v2/images/{id}/file HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {Site.Operator}\r\n\r\n",
         async (socket, token) => await socket.ReceiveAsync(new byte[16], token) > 0, over);
 
     private static Func<Socket, CancellationToken, Task<bool>> Send(string text) => async (socket, token) =>

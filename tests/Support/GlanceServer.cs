@@ -24,6 +24,9 @@ public sealed record GlanceOptions
     /// <summary>Its region in the catalogue, by whose limits it goes; null for none.</summary>
     public string? LimitsRegion { get; init; }
 
+    /// <summary>Whether it leaves ownership to the rules (enforce_secure_rbac), or checks it besides them.</summary>
+    public bool LeavesOwnershipToRules { get; init; } = true;
+
     /// <summary>Ports that it may download from.</summary>
     public string ImportPorts { get; init; } = "80,443";
 }
@@ -106,6 +109,16 @@ public sealed class GlanceServer : IAsyncDisposable
     public static Task ManageAsync(string settings, string[] arguments, CancellationToken cancellationToken) =>
         PythonServer.CallAsync("glance.cmd.manage", ["--config-file", settings, .. arguments], cancellationToken);
 
+    /// <summary>Makes a text its policy, at once: Glance looks for a newer file at every request. Rules that the text does not
+    /// have stay as they were.</summary>
+    public async Task UsePolicyAsync(string text, CancellationToken cancellationToken)
+    {
+        var file = _directory.File("policy.yaml");
+        var before = File.GetLastWriteTimeUtc(file);
+        await File.WriteAllTextAsync(file, text, cancellationToken);
+        File.SetLastWriteTimeUtc(file, before.AddSeconds(2));
+    }
+
     /// <summary>Starts it.</summary>
     public async Task StartAsync(CancellationToken cancellationToken) =>
         _server = await PythonServer.StartAsync(
@@ -170,7 +183,7 @@ public sealed class GlanceServer : IAsyncDisposable
             enabled_import_methods = [glance-direct,web-download,copy-image]
             show_image_direct_url = {_options.HasLocations}
             show_multiple_locations = {_options.HasLocations}
-            enforce_secure_rbac = true
+            enforce_secure_rbac = {_options.LeavesOwnershipToRules}
             use_keystone_limits = {_endpoint is not null}
             use_stderr = true
             {(_options.HasCache ? $"image_cache_dir = {_directory.File("cache")}" : "")}
@@ -195,7 +208,7 @@ public sealed class GlanceServer : IAsyncDisposable
             lock_path = {_directory.File("lock")}
             [oslo_policy]
             policy_file = {_directory.File("policy.yaml")}
-            enforce_new_defaults = true
+            enforce_new_defaults = {_options.LeavesOwnershipToRules}
             enforce_scope = true
             [import_filtering_opts]
             allowed_ports = [{_options.ImportPorts}]

@@ -179,7 +179,7 @@ public abstract partial class UploadContract
             await client.ConnectAsync(app.Url.Host, app.Url.Port, RegistryApp.Stop);
             await client.GetStream().WriteAsync(
                 Encoding.ASCII.GetBytes(
-                    $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n" +
+                    $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n" +
                     "Content-Length: 9000000\r\n\r\n"),
                 RegistryApp.Stop);
             await client.GetStream().WriteAsync(new byte[sent], RegistryApp.Stop);

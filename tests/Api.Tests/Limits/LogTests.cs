@@ -34,7 +34,7 @@ public sealed class LogTests
             var escaped = Uri.EscapeDataString(attack);
             using var shown = await registry.Client.GetAsync($"/v2/images/{escaped}?name={escaped}", RegistryApp.Stop);
             Assert.Equal(404, (int)shown.StatusCode);
-            await SendAsync(url, $"GET /v2/images/x HTTP/1.1\r\nHost: x\r\nX-OpenStack-Request-ID: {attack}\r\n" +
+            await SendAsync(url, $"GET /v2/images/x HTTP/1.1\r\nHost: localhost\r\nX-OpenStack-Request-ID: {attack}\r\n" +
                 $"X-Auth-Token: {Canary}\r\nConnection: close\r\n\r\n");
         }
 

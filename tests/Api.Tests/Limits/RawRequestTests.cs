@@ -11,16 +11,16 @@ public sealed class RawRequestTests(RegistryApp app) : IClassFixture<RegistryApp
 
     public static TheoryData<string> Requests =>
     [
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nxx\r\n2\r\n{}\r\n0\r\n\r\n" + Hidden,
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n" + Hidden,
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}" + Hidden,
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 40\r\n\r\n{}" + Hidden,
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n" + Hidden,
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + Hidden,
-        "POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + Hidden,
-        "GET /v2/images HTTP/1.1\r\nHost: x\r\nX-A: b\r\n folded: c\r\n\r\n" + Hidden,
-        "GET /v2/images HTTP/1.1\r\nHost: x\r\nX-A: b\0c\r\n\r\n" + Hidden,
-        "GET /v2/images HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nxx\r\n2\r\n{}\r\n0\r\n\r\n" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2, 40\r\n\r\n{}" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: -1\r\n\r\n" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + Hidden,
+        "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + Hidden,
+        "GET /v2/images HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n folded: c\r\n\r\n" + Hidden,
+        "GET /v2/images HTTP/1.1\r\nHost: localhost\r\nX-A: b\0c\r\n\r\n" + Hidden,
+        "GET /v2/images HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n" + Hidden,
         "GET /v2/images HTTP/1.1\r\n\r\n" + Hidden,
     ];
 
@@ -37,7 +37,7 @@ public sealed class RawRequestTests(RegistryApp app) : IClassFixture<RegistryApp
     public async Task A_length_beside_chunks_counts_for_nothing_and_ends_the_connection()
     {
         var answer = await SendAsync(
-            "POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" +
+            "POST /v2/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" +
             "2\r\n{}\r\n0\r\n\r\n" + Hidden);
         Assert.Equal(0, answer.LastIndexOf("HTTP/1.1 ", StringComparison.Ordinal));
     }

@@ -108,7 +108,7 @@ public sealed class PartTests(RegistryApp app) : IClassFixture<RegistryApp>, IAs
 
         using var request = new HttpRequestMessage(HttpMethod.Post, _base + "/tags")
         {
-            Content = new StringContent("""{"tags":[{"name":"c"}]}"""),
+            Content = new StringContent("""{"tags":[{"name":"c"}]}""", null, "application/json"),
         };
         request.Headers.Add("X-Openstack-Append", "True");
         using (var appended = await app.Http.SendAsync(request, RegistryApp.Stop))

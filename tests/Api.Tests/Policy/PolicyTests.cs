@@ -45,10 +45,29 @@ public sealed class PolicyTests
         { "is_admin:False", true },
         { "is_admin:True", false },
         { "domain_id:d", false },
+        { "user_domain_id:ud", true },
+        { "user_domain_id:%(domain)s", false },
+        { "project_domain_id:pd", true },
+        { "project_domain:pd", true },
+        { "is_admin_project:True", true },
+        { "not is_admin_project:True", false },
+        { "system_scope:all", false },
+        { "not system_scope:all", true },
+        { "domain_id:None", true },
+        { "not domain_id:None", false },
+        { "project_id:None", false },
+        { "domain_id:%(none)s", false }, // nothing is not the same as nothing
+        { "service_roles:service", true },
+        { "service_user_id:su", true },
+        { "service_user_domain_id:sud", true },
+        { "service_project_id:sp", true },
+        { "service_project_id:p", false },
+        { "service_project_domain_id:spd", true },
+        { "not service_user_id:su", false },
         { "rule:context_is_admin", false },
         { "rule:default", true },
         { "'p':%(hw)s", false }, // what users wrote is not filled in again
-        { "ROLE:member AND role:reader", false }, // kinds of checks have case, words have not
+        { "role:member AND role:reader", true }, // words have no case
     };
 
     [Theory]
@@ -56,8 +75,15 @@ public sealed class PolicyTests
     public void A_rule_says_what_oslo_policy_would(string rule, bool expected)
     {
         var rules = PolicyRules.With(new Dictionary<string, string> { ["x"] = rule });
-        var caller = new Caller("p", "u", IsAdmin: false) { Roles = new HashSet<string> { "member", "reader" } };
-        Assert.Equal(expected, rules.Find("x")!.Holds(rules, caller, Image, depth: 0));
+        var caller = new Caller("p", "u", IsAdmin: false)
+        {
+            Roles = new HashSet<string> { "member", "reader" },
+            UserDomainId = "ud",
+            ProjectDomainId = "pd",
+            ServiceRoles = new HashSet<string> { "service" },
+            Service = new CallingService("su", "sud", "sp", "spd"),
+        };
+        Assert.Equal(expected, rules.Find("x")!.Holds(rules, caller, Image));
     }
 
     [Theory]
@@ -78,13 +104,48 @@ public sealed class PolicyTests
         Assert.Equal($"rule 'x': {problem}", refusal.Message);
     }
 
-    [Fact]
-    public void A_rule_that_leads_to_itself_holds_for_nobody_and_ends()
+    [Theory]
+    [InlineData("user:u", true)]
+    [InlineData("user_name:u", false)]
+    [InlineData("project_name:p", false)]
+    [InlineData("not user_name:u", false)]
+    [InlineData("role:member and not projct_id:%(project_id)s", false)]
+    [InlineData("token.user.id:u", false)]
+    [InlineData("group:admin", false)]
+    [InlineData("User_Id:u", false)]
+    [InlineData("ROLE:member", false)] // kinds of checks have case
+    [InlineData("@ or (not unknown:x)", false)]
+    public void An_attribute_that_callers_have_not_got_makes_the_file_invalid(string rule, bool isValid)
     {
-        var rules = PolicyRules.With(
-            new Dictionary<string, string> { ["a"] = "rule:b or rule:b", ["b"] = "not rule:a" });
-        var caller = new Caller("p", "u", IsAdmin: false);
-        rules.Find("a")!.Holds(rules, caller, Image, depth: 0);
+        var read = Record.Exception(() => PolicyRules.With(new Dictionary<string, string> { ["x"] = rule }));
+        Assert.Equal(isValid, read is null);
+        if (!isValid)
+        {
+            Assert.StartsWith("rule 'x': a caller has no attribute '", Assert.IsType<PolicyException>(read).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("rule:a", "@")]
+    [InlineData("not rule:a", "@")]
+    [InlineData("rule:b or rule:b", "not rule:a")]
+    [InlineData("role:x and (rule:b or @)", "@ or rule:a")]
+    public void A_rule_that_leads_to_itself_makes_the_file_invalid(string a, string b)
+    {
+        var refusal = Assert.Throws<PolicyException>(
+            () => PolicyRules.With(new Dictionary<string, string> { ["a"] = a, ["b"] = b }));
+        Assert.Contains("leads to itself", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Rules_that_refer_to_one_another_often_or_deeply_are_read_in_time()
+    {
+        var often = Enumerable.Range(0, 30).ToDictionary(i => $"r{i}", i => $"rule:r{i + 1} or rule:r{i + 1}");
+        often["r30"] = "!";
+        PolicyRules.With(often);
+        var deep = Enumerable.Range(0, 40).ToDictionary(i => $"r{i}", i => $"rule:r{i + 1}");
+        deep["r40"] = "@";
+        Assert.Throws<PolicyException>(() => PolicyRules.With(deep));
         Assert.Throws<PolicyException>(() => PolicyRules.With(
             new Dictionary<string, string> { ["x"] = new string('(', 100) + "@" + new string(')', 100) }));
     }
@@ -131,6 +192,7 @@ public sealed class PolicyTests
 
     [Theory]
     [InlineData("a: '@'\n\nb: 'role'\n", "line 3: rule 'b': 'role' is no check; one looks like kind:match.")]
+    [InlineData("a: '@'\nb: 'not user_nam:x'\n", "line 2: rule 'b': a caller has no attribute 'user_nam'; the attributes are domain, domain_id, is_admin, is_admin_project, project, project_domain, project_domain_id, project_id, roles, service_project_domain_id, service_project_id, service_roles, service_user_domain_id, service_user_id, system, system_scope, tenant, tenant_id, user, user_domain, user_domain_id, user_id.")]
     [InlineData("- a\n", "line 1: it is no list of rules by name.")]
     [InlineData("a: [1]\n", "line 1: an entry must be \"name\": \"rule\".")]
     public async Task A_file_that_cannot_be_used_names_the_line(string text, string expected)

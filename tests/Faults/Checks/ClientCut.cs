@@ -83,7 +83,7 @@ internal sealed class ClientCut : FaultCheck
         await client.ConnectAsync(server.Host, server.Port);
         var stream = client.GetStream();
         await stream.WriteAsync(Encoding.ASCII.GetBytes(
-            $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n" +
+            $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n" +
             $"X-Auth-Token: {Site.Operator}\r\nContent-Length: {Stated}\r\n\r\n"));
         await stream.WriteAsync(part);
         await begun();

@@ -129,12 +129,12 @@ internal sealed class SlowClients : FaultCheck
     {
         var head = kind switch
         {
-            Kind.Headers => "GET /v2/images HTTP/1.1\r\nHost: slow\r\n",
+            Kind.Headers => "GET /v2/images HTTP/1.1\r\nHost: localhost\r\n",
             Kind.Bodies => string.Create(
                 CultureInfo.InvariantCulture,
-                $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: slow\r\nX-Auth-Token: {Site.Operator}\r\n" +
+                $"PUT /v2/images/{id}/file HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {Site.Operator}\r\n" +
                 $"Content-Type: application/octet-stream\r\nContent-Length: {100 << 20}\r\n\r\n"),
-            _ => $"GET /v2/images/{id}/file HTTP/1.1\r\nHost: slow\r\nX-Auth-Token: {Site.Operator}\r\n\r\n",
+            _ => $"GET /v2/images/{id}/file HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {Site.Operator}\r\n\r\n",
         };
         await socket.SendAsync(Encoding.ASCII.GetBytes(head), over);
         var buffer = new byte[16];
