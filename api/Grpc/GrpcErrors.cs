@@ -17,13 +17,17 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
     /// <inheritdoc/>
     public override Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
         TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => continuation(request, context));
+        GuardAsync(context, () =>
+        {
+            GrpcNumbers.RequireNotNegative(request);
+            return continuation(request, context);
+        });
 
     /// <inheritdoc/>
     public override Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
         IAsyncStreamReader<TRequest> requestStream, ServerCallContext context,
         ClientStreamingServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => continuation(requestStream, context));
+        GuardAsync(context, () => continuation(new GrpcNumbers.Checked<TRequest>(requestStream), context));
 
     /// <inheritdoc/>
     public override Task ServerStreamingServerHandler<TRequest, TResponse>(
@@ -31,6 +35,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, async () =>
         {
+            GrpcNumbers.RequireNotNegative(request);
             await continuation(request, responseStream, context);
             return true;
         });
