@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
 using Registry.Api.Memory;
 using Registry.Storage.Domain;
 
@@ -71,7 +72,8 @@ public static class RequestBody
         {
             var memory = context.RequestServices.GetRequiredService<ProcessMemory>();
             context.Response.RegisterForDispose(
-                await memory.TakeAsync(memory.Whole, bytes * BytesPerByte, context.RequestAborted));
+                await memory.TakeAsync(
+                    memory.Whole, Caller.Of(context).ProjectId, bytes * BytesPerByte, context.RequestAborted));
         }
     }
 
