@@ -15,7 +15,7 @@ internal sealed class NbdOverlayRooms(
     private readonly ProjectShares _bytes = new(
         options.Value.Nbd.OverlaysMaxBytes, options.Value.HasProjects ? options.Value.Nbd.OverlaysMaxBytes / 2 : null);
 
-    /// <summary>Bytes that overlays hold on disk, rounded up to steps.</summary>
+    /// <summary>Bytes that overlays hold on disk, with what they have taken ahead.</summary>
     public long BytesTaken => _bytes.Taken;
 
     /// <summary>The room of one overlay, empty at first.</summary>
@@ -53,9 +53,8 @@ internal sealed class NbdOverlayRooms(
 /// <param name="projectId">The project of the client.</param>
 internal sealed class NbdOverlayRoom(NbdOverlayRooms rooms, string? projectId) : IDisposable
 {
-    // By a quarter of what it has: few questions to the database, and little that is taken and not used.
-    private const int GrowthShare = 4;
-    private const long StepBytesLeast = NbdSection.OverlaysLeast;
+    // By half of what it has: few questions to the database, and little that is taken and not used.
+    private const int GrowthShare = 2;
     private const long StepBytesMost = 64L << 20;
     private const int StepPages = 64;
 
@@ -75,11 +74,17 @@ internal sealed class NbdOverlayRoom(NbdOverlayRooms rooms, string? projectId) :
     {
         while (_bytes < bytes)
         {
-            var step = Math.Clamp(_bytes / GrowthShare, StepBytesLeast, StepBytesMost);
-            var (disk, quota) = await rooms.TakeBytesAsync(projectId, step, cancellationToken);
-            _held.Add(disk);
-            _quota.Add(quota);
-            _bytes += step;
+            var missing = bytes - _bytes;
+            var step = Math.Max(missing, Math.Min(_bytes / GrowthShare, StepBytesMost));
+            try
+            {
+                await TakeAsync(step, cancellationToken);
+            }
+            catch (Exception e) when (step > missing
+                && e is NbdRefusalException or RegistryException { Code: ErrorCode.QuotaExceeded })
+            {
+                await TakeAsync(missing, cancellationToken); // the last of the room is to be used too
+            }
         }
 
         while (_pages < pages)
@@ -87,6 +92,14 @@ internal sealed class NbdOverlayRoom(NbdOverlayRooms rooms, string? projectId) :
             _held.Add(await rooms.TakeMemoryAsync(projectId, StepPages * pageBytes, cancellationToken));
             _pages += StepPages;
         }
+    }
+
+    private async ValueTask TakeAsync(long bytes, CancellationToken cancellationToken)
+    {
+        var (disk, quota) = await rooms.TakeBytesAsync(projectId, bytes, cancellationToken);
+        _held.Add(disk);
+        _quota.Add(quota);
+        _bytes += bytes;
     }
 
     /// <summary>No longer counts the bytes against the project's quota: they become an image's, which reserves its

@@ -64,16 +64,19 @@ internal sealed class Fairness : FaultCheck
         var busy = await work.RunAsync(trial.Rounds);
         await over.CancelAsync();
         await greed;
-        var told = quiet.Select(kind => Compare(trial, kind.Key, kind.Value, busy[kind.Key])).ToList();
-        return $"{source.Connections} crawling downloads had a worker; median quiet and busy: {string.Join(", ", told)}";
+        var seen = quiet.Select(kind => Compare(trial, kind.Key, kind.Value, busy[kind.Key])).ToList();
+        var text = $"{source.Connections} crawling downloads had a worker; median quiet and busy: " +
+            string.Join(", ", seen.Select(kind => kind.Text));
+        return trial.IsSmoke || seen.TrueForAll(kind => kind.IsFair) ? text : throw new FaultException(text);
     }
 
-    private static string Compare(Trial trial, string kind, List<TimeSpan> quiet, List<TimeSpan> busy)
+    private static (string Text, bool IsFair) Compare(
+        Trial trial, string kind, List<TimeSpan> quiet, List<TimeSpan> busy)
     {
         var (before, after) = (Median(quiet), Median(busy));
         var text = $"{kind} {before.TotalMilliseconds:F0} -> {after.TotalMilliseconds:F0} ms";
         trial.Say($"{text} (the worst {busy.Max().TotalMilliseconds:F0} ms)");
-        return trial.IsSmoke || after <= (before * SlowerBy) + Noise ? text : throw new FaultException(text);
+        return (text, after <= (before * SlowerBy) + Noise);
     }
 
     private static TimeSpan Median(List<TimeSpan> times) => times.Order().ElementAt(times.Count / 2);
