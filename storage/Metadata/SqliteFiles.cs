@@ -39,6 +39,11 @@ internal static class SqliteFiles
 
     private static void Create(string path)
     {
+        if (OperatingSystem.IsWindows())
+        {
+            return;
+        }
+
         try
         {
             using var file = new FileStream(path, new FileStreamOptions

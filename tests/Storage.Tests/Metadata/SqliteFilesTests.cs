@@ -1,9 +1,11 @@
+using System.Runtime.Versioning;
 using Registry.Storage.Metadata;
 using Registry.Support;
 
 namespace Registry.Storage.Tests.Metadata;
 
 /// <summary>The files of an embedded database are their owner's alone.</summary>
+[UnsupportedOSPlatform("windows")]
 public sealed class SqliteFilesTests : IDisposable
 {
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
