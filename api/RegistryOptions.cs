@@ -102,14 +102,17 @@ public sealed record RegistryOptions
     /// nbd://images-2.example:10809; empty means the listener's address, as for gRPC.</summary>
     public string PublicNbdEndpoint { get; init; } = "";
 
+    /// <summary>Whether callers belong to different projects; otherwise all callers are one.</summary>
+    internal bool HasProjects => Auth.Kind != "none";
+
     /// <summary>Most uploads of one project at once; null where all callers are one project, or for no limit.</summary>
     internal int? UploadsPerProject =>
-        Auth.Kind != "none" && Uploads.ConcurrentMaxPerProject > 0 ? Uploads.ConcurrentMaxPerProject : null;
+        HasProjects && Uploads.ConcurrentMaxPerProject > 0 ? Uploads.ConcurrentMaxPerProject : null;
 
     /// <summary>Most exports that one project has open over NBD; null where all callers are one project, or for no
     /// limit.</summary>
     internal int? NbdConnectionsPerProject =>
-        Auth.Kind != "none" && Nbd.ConnectionsMaxPerProject > 0 ? Nbd.ConnectionsMaxPerProject : null;
+        HasProjects && Nbd.ConnectionsMaxPerProject > 0 ? Nbd.ConnectionsMaxPerProject : null;
 
     /// <summary>Whether the embedded database is used.</summary>
     public bool IsEmbedded => Database.Kind == "sqlite";
@@ -288,6 +291,9 @@ public sealed record LimitsSection
     /// <summary>Most custom properties of an image; negative = unlimited.</summary>
     public int Properties { get; init; } = 128;
 
+    /// <summary>Maximum number of bytes of all custom properties of an image, names and values.</summary>
+    public long PropertyBytes { get; init; } = 1 << 20;
+
     /// <summary>Most tags of an image; negative = unlimited.</summary>
     public int Tags { get; init; } = 128;
 
@@ -326,6 +332,7 @@ public sealed record LimitsSection
         RegistryOptions.Require(ProjectBytes >= 0, "Registry:Limits:ProjectBytes", $"{ProjectBytes}", "0 or more");
         RegistryOptions.Require(
             MetadataBodyBytes > 0, "Registry:Limits:MetadataBodyBytes", $"{MetadataBodyBytes}", "more than 0");
+        RegistryOptions.Require(PropertyBytes > 0, "Registry:Limits:PropertyBytes", $"{PropertyBytes}", "more than 0");
         RegistryOptions.Require(
             PatchOperations > 0, "Registry:Limits:PatchOperations", $"{PatchOperations}", "more than 0");
     }
@@ -334,8 +341,12 @@ public sealed record LimitsSection
 /// <summary>Registry:Jobs.</summary>
 public sealed record JobsSection
 {
-    /// <summary>Jobs that this process does at once; 0 leaves them to other replicas.</summary>
-    public int Workers { get; init; } = 2;
+    /// <summary>Jobs of projects that this process does concurrently; 0 leaves all jobs to other replicas. A project that has
+    /// jobs running gets another only while fewer than half of the workers are busy.</summary>
+    public int Workers { get; init; } = 8;
+
+    /// <summary>Maximum number of jobs of one project that this process does concurrently, 1 or more.</summary>
+    public int WorkersPerProject { get; init; } = 2;
 
     /// <summary>How long a job stays with a worker that says nothing.</summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(60);
@@ -351,6 +362,8 @@ public sealed record JobsSection
     public void Validate()
     {
         RegistryOptions.Require(Workers is >= 0 and <= 64, "Registry:Jobs:Workers", $"{Workers}", "0 to 64");
+        RegistryOptions.Require(
+            WorkersPerProject > 0, "Registry:Jobs:WorkersPerProject", $"{WorkersPerProject}", "1 or more");
         RegistryOptions.Require(Lease >= TimeSpan.FromSeconds(1), "Registry:Jobs:Lease", $"{Lease}", "1 s or more");
         RegistryOptions.Require(Poll > TimeSpan.Zero, "Registry:Jobs:Poll", $"{Poll}", "more than 0");
         RegistryOptions.Require(Keep > TimeSpan.Zero, "Registry:Jobs:Keep", $"{Keep}", "more than 0");

@@ -206,6 +206,8 @@ public static class RegistryServer
         services.AddSingleton<NbdDisks>();
         services.AddSingleton<NbdTickets>();
         services.AddSingleton<NbdKeeper>();
+        services.AddSingleton<NbdOverlayRooms>();
+        services.AddSingleton<NbdLobby>();
         services.AddSingleton<NbdDoor>();
         services.AddSingleton<NbdTls>();
         services.AddSingleton<NbdListener>();
@@ -222,6 +224,7 @@ public static class RegistryServer
             ? options.Database.ConnectionString
             : directory!.ConnectionString,
         Events = options.Events.IsWanted ? Selection(options) : null,
+        PropertyBytesMax = options.Limits.PropertyBytes,
         Reserve = directory?.Reserve,
     };
 

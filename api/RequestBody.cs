@@ -79,7 +79,8 @@ public static class RequestBody
         {
             var memory = context.RequestServices.GetRequiredService<ProcessMemory>();
             context.Response.RegisterForDispose(
-                await memory.TakeAsync(memory.Whole, bytes * BytesPerByte, context.RequestAborted));
+                await memory.TakeAsync(
+                    memory.Whole, Caller.Of(context).ProjectId, bytes * BytesPerByte, context.RequestAborted));
         }
     }
 

@@ -19,6 +19,14 @@ public sealed record UploadsSection
     internal TimeSpan ChunkPatience(int chunkBytes) =>
         TimeSpan.FromSeconds(30 + ((double)chunkBytes / MinimumBytesPerSecond));
 
+    /// <summary>How long a client may take for the first byte of an upload; until then it has no place among
+    /// <see cref="ConcurrentMax"/>.</summary>
+    public TimeSpan FirstByte { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>Maximum number of uploads that wait for their first byte. One project has at most a quarter of them, one
+    /// address at most half; one more is answered with 503.</summary>
+    public int SilentMax { get; init; } = 256;
+
     /// <summary>Most uploads at once; one more is answered with 503.</summary>
     public int ConcurrentMax { get; init; } = 64;
 
@@ -37,6 +45,10 @@ public sealed record UploadsSection
         RegistryOptions.Require(ReapGrace >= TimeSpan.Zero, "Registry:Uploads:ReapGrace", $"{ReapGrace}", "0 or more");
         RegistryOptions.Require(
             MinimumBytesPerSecond > 0, "Registry:Uploads:MinimumBytesPerSecond", $"{MinimumBytesPerSecond}", positive);
+        RegistryOptions.Require(
+            FirstByte > TimeSpan.Zero && FirstByte <= TimeSpan.FromMinutes(5), "Registry:Uploads:FirstByte", $"{FirstByte}",
+            "more than 0, at most 5 min");
+        RegistryOptions.Require(SilentMax >= 8, "Registry:Uploads:SilentMax", $"{SilentMax}", "8 or more");
         RegistryOptions.Require(ConcurrentMax > 0, "Registry:Uploads:ConcurrentMax", $"{ConcurrentMax}", positive);
         RegistryOptions.Require(
             ConcurrentMaxPerProject >= 0, "Registry:Uploads:ConcurrentMaxPerProject", $"{ConcurrentMaxPerProject}",

@@ -26,6 +26,11 @@ public static class StorageServices
             {
                 builder.AddInterceptors(new EventRecorder(events, provider.GetRequiredService<TimeProvider>()));
             }
+
+            if (database.PropertyBytesMax is { } max)
+            {
+                builder.AddInterceptors(new PropertyLimit(max));
+            }
         });
         services.AddSingleton(
             provider => new StorageQuota(bytesPerProject, provider.GetService<IProjectLimits>()));

@@ -35,17 +35,18 @@ internal static class AdoptedImages
     public static Image Make(GlanceImage row, GlanceParts parts, TakenBlob blob)
     {
         var image = Make(row, parts);
-        var (summary, diskBytes, root) = blob;
+        var (summary, disk, root) = blob;
         var found = UploadVerdict.Judge(image.DiskFormat!, image.ContainerFormat, summary.Inspection);
         var hasHash = HasHash(row);
         image.Activate(
             new UploadResult
             {
                 Size = summary.Length,
-                VirtualSize = row.VirtualSize ?? diskBytes ?? found.VirtualSize,
+                VirtualSize = row.VirtualSize ?? disk?.VirtualSize ?? found.VirtualSize,
                 Checksum = summary.Md5,
                 HashAlgorithm = hasHash ? row.HashAlgorithm! : "sha512",
                 HashValue = hasHash ? row.HashValue! : summary.Sha512,
+                NestedReference = disk?.Nested,
                 IndexLength = root.IndexLength,
                 IndexDigest = root.IndexDigest,
             },

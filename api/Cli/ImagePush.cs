@@ -107,10 +107,11 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
     {
         var buffer = new byte[DataMessages.BytesMax];
         var zeroes = new byte[DataMessages.BytesMax];
+        var budget = new ZeroBudget();
         for (long offset = 0; offset < source.Length;)
         {
             var run = await source.RunAsync(offset, cancellationToken);
-            if (run.IsHole)
+            if (run.IsHole && budget.TryTake(run.Length))
             {
                 await requests.WriteAsync(
                     WireChecksum.Seal(new UploadRequest { Zeros = run.Length }, offset), cancellationToken);
@@ -133,6 +134,7 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
 
             var message = new UploadRequest { Data = UnsafeByteOperations.UnsafeWrap(buffer.AsMemory(0, count)) };
             var sending = requests.WriteAsync(WireChecksum.Seal(message, offset), cancellationToken);
+            budget.AddData(count);
             hash.AppendData(buffer, 0, count);
             await sending;
             progress.Add(count);

@@ -24,6 +24,13 @@ internal static class ShowCommand
                 ImageOutput.WriteHuman(image);
             }
 
+            if (image.Properties.TryGetValue(Storage.Domain.Image.NestedReference, out var nested))
+            {
+                await Console.Error.WriteLineAsync(
+                    $"registry: warning: the disk of this image is itself a disk image that refers to another file ({nested}): " +
+                    "name the format of what is made of it (raw) wherever it is used");
+            }
+
             return 0;
         });
         return command;

@@ -17,7 +17,7 @@ public sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<ErrorM
         {
             Log.ClientGone(logger, context.Request.Method, context.Request.Path);
         }
-        catch (Exception e) when (context.Response.HasStarted)
+        catch (Exception e) when (HasBegun(context.Response))
         {
             // The status line is out: all that is left is to let the client see that the body is not whole.
             Log.Aborted(logger, context.Request.Path, e);
@@ -45,6 +45,10 @@ public sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<ErrorM
             await ErrorBody.WriteAsync(context, entry.HttpStatus, refusal.Message, refusal.Reason ?? entry.Name);
         }
     }
+
+    // What is written but not flushed yet would become the beginning of the error's body.
+    private static bool HasBegun(HttpResponse response) =>
+        response.HasStarted || (response.BodyWriter.CanGetUnflushedBytes && response.BodyWriter.UnflushedBytes > 0);
 
     private static partial class Log
     {

@@ -18,7 +18,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, () =>
         {
-            RequireNoNul(request);
+            RequireValid(request);
             return continuation(request, context);
         });
 
@@ -34,7 +34,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, async () =>
         {
-            RequireNoNul(request);
+            RequireValid(request);
             await continuation(request, responseStream, context);
             return true;
         });
@@ -49,11 +49,12 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
             return true;
         });
 
-    private static void RequireNoNul<T>(T message)
+    private static void RequireValid<T>(T message)
     {
-        if (message is IMessage texts)
+        if (message is IMessage fields)
         {
-            GrpcTexts.RequireNoNul(texts);
+            GrpcTexts.RequireNoNul(fields);
+            GrpcNumbers.RequireNotNegative(fields);
         }
     }
 
@@ -113,7 +114,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
             var hasNext = await messages.MoveNext(cancellationToken);
             if (hasNext)
             {
-                RequireNoNul(messages.Current);
+                RequireValid(messages.Current);
             }
 
             return hasNext;

@@ -9,15 +9,25 @@ namespace Registry.Api.Grpc;
 /// <param name="messages">The stream, past its start.</param>
 /// <param name="length">Bytes as the start says; null when it does not.</param>
 /// <param name="hasChecksums">Whether every message must have a checksum that is right.</param>
+/// <param name="address">The client's network address; null where it is not known.</param>
 internal sealed class GrpcUploadBody(
-    IAsyncStreamReader<UploadRequest> messages, long? length, bool hasChecksums) : IUploadBody
+    IAsyncStreamReader<UploadRequest> messages, long? length, bool hasChecksums, string? address = null) : IUploadBody
 {
+    private readonly ZeroBudget _budget = new();
     private long _received;
     private ReadOnlyMemory<byte> _data;
     private long _zeros;
+    private bool _isEnded;
 
     /// <inheritdoc/>
     public long? Length => length;
+
+    /// <inheritdoc/>
+    public string? Address => address;
+
+    /// <inheritdoc/>
+    public async ValueTask BeginAsync(CancellationToken cancellationToken) =>
+        _isEnded = !await NextAsync(cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask<int> FillAsync(Memory<byte> buffer, CancellationToken cancellationToken)
@@ -40,7 +50,7 @@ internal sealed class GrpcUploadBody(
                 _zeros -= count;
                 filled += count;
             }
-            else if (!await NextAsync(cancellationToken))
+            else if (_isEnded || !await NextAsync(cancellationToken))
             {
                 break;
             }
@@ -77,16 +87,43 @@ internal sealed class GrpcUploadBody(
         switch (message.PartCase)
         {
             case UploadRequest.PartOneofCase.Data:
+                Receive(message.Data.Length);
                 _data = message.Data.Memory;
-                _received += _data.Length;
+                _budget.AddData(_data.Length);
                 return true;
             case UploadRequest.PartOneofCase.Zeros when message.Zeros > 0:
+                Receive(message.Zeros);
+                RequireBudget(message.Zeros);
                 _zeros = message.Zeros;
-                _received += _zeros;
                 return true;
             default:
                 throw new RegistryException(
                     ErrorCode.BadRequest, "After the start, an upload stream has data and zeros messages only.");
+        }
+    }
+
+    // Before any of the bytes is worked on: a message of a few bytes can name any number of zeroes.
+    private void Receive(long bytes)
+    {
+        if (length is { } stated && bytes > stated - _received)
+        {
+            throw UploadPass.SizeMismatch(stated, bytes > long.MaxValue - _received ? long.MaxValue : _received + bytes);
+        }
+
+        _received = bytes <= long.MaxValue - _received
+            ? _received + bytes
+            : throw new RegistryException(ErrorCode.TooLarge, "The upload is larger than any image may be.");
+    }
+
+    private void RequireBudget(long zeros)
+    {
+        if (!_budget.TryTake(zeros))
+        {
+            throw new RegistryException(
+                ErrorCode.TooLarge,
+                $"The upload names more zeroes than {ZeroBudget.FreeBytes} and {ZeroBudget.PerByte} for each byte of data: " +
+                "send them as data.",
+                "too_many_zeros");
         }
     }
 }

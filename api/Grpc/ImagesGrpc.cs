@@ -47,7 +47,7 @@ internal sealed class ImagesGrpc(
     public override async Task<ListImagesResponse> List(ListImagesRequest request, ServerCallContext context)
     {
         var query = ImageListQuery.From(request, options.Value.Limits);
-        using var memory = await commands.ReserveAsync(query, context.CancellationToken);
+        using var memory = await commands.ReserveAsync(CallerOf(context), query, context.CancellationToken);
         var images = await commands.ListAsync(CallerOf(context), query, context.CancellationToken);
         var isFull = images.Count == query.Limit;
         var response = new ListImagesResponse();
@@ -86,7 +86,9 @@ internal sealed class ImagesGrpc(
         var first = requestStream.Current;
         GrpcUploadBody.RequireWhole(first, 0, isRequired: false);
         var start = first.Start;
-        var body = new GrpcUploadBody(requestStream, start.HasSize ? start.Size : null, first.HasChecksum);
+        var body = new GrpcUploadBody(
+            requestStream, start.HasSize ? start.Size : null, first.HasChecksum,
+            context.GetHttpContext().Connection.RemoteIpAddress?.ToString());
         await uploads.UploadAsync(CallerOf(context), start.Id, null, body, context.CancellationToken);
         return ImageMessages.From(await commands.GetAsync(CallerOf(context), start.Id, context.CancellationToken));
     }

@@ -21,7 +21,8 @@ internal sealed class ProvisioningGrpc(
     {
         var cancellation = context.CancellationToken;
         await using var reading = await shares.OpenAsync(
-            () => disks.OpenAsync(Caller.Of(context.GetHttpContext()), request.ImageId, cancellation), cancellation, most: 0);
+            () => disks.OpenAsync(Caller.Of(context.GetHttpContext()), request.ImageId, cancellation), cancellation, most: 0,
+            projectId: ProjectOf(context));
         var disk = reading.Open.Disk;
         var message = new MapResponse { Info = DiskMessages.Info(disk) };
         await foreach (var extent in disk.MapAsync(0, disk.VirtualSize, cancellation))
@@ -54,7 +55,8 @@ internal sealed class ProvisioningGrpc(
         span?.SetTag("image.id", request.ImageId);
         var cancellation = context.CancellationToken;
         await using var reading = await shares.OpenAsync(
-            () => disks.OpenAsync(Caller.Of(context.GetHttpContext()), request.ImageId, cancellation), cancellation);
+            () => disks.OpenAsync(Caller.Of(context.GetHttpContext()), request.ImageId, cancellation), cancellation,
+            projectId: ProjectOf(context));
         var stored = reading.Open;
         var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
         var messages = DiskMessages.ReadAsync(
@@ -78,7 +80,7 @@ internal sealed class ProvisioningGrpc(
         await using var reading = await shares.OpenAsync(
             () => DiskPair.OpenAsync(
                 disks, Caller.Of(context.GetHttpContext()), request.ImageId, request.SinceImageId, cancellation),
-            cancellation);
+            cancellation, projectId: ProjectOf(context));
         var pair = reading.Open;
         var message = new ChangesResponse { Info = DiskMessages.Info(pair.Newer.Disk) };
         await foreach (var run in pair.FindAsync(reading.Share.Options, cancellation))
@@ -101,6 +103,8 @@ internal sealed class ProvisioningGrpc(
     public override async Task<ImageSource> GetSource(GetSourceRequest request, ServerCallContext context) =>
         await direct.DescribeAsync(
             Caller.Of(context.GetHttpContext()), request.ImageId, request.Segments, context.CancellationToken);
+
+    private static string? ProjectOf(ServerCallContext context) => Caller.Of(context.GetHttpContext()).ProjectId;
 
     private static MapExtent.Types.Kind Kind(ExtentKind kind) => kind switch
     {

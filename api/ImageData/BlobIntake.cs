@@ -11,9 +11,9 @@ namespace Registry.Api.ImageData;
 
 /// <summary>A blob that is committed in its store.</summary>
 /// <param name="Summary">What the pass over its bytes found.</param>
-/// <param name="DiskBytes">Size of the disk inside, where it was mapped.</param>
+/// <param name="Disk">The disk inside, where it was mapped.</param>
 /// <param name="Root">What verifies it.</param>
-internal sealed record TakenBlob(UploadSummary Summary, long? DiskBytes, BlobIndexSummary Root);
+internal sealed record TakenBlob(UploadSummary Summary, IndexedDisk? Disk, BlobIndexSummary Root);
 
 /// <summary>What decides whether bytes are taken.</summary>
 /// <param name="Early">Called while they pass; answers why they are certain to be refused.</param>
@@ -49,12 +49,14 @@ internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<
     /// <summary>Waits for the memory that a body of a client or a job takes on its way into a store.</summary>
     /// <param name="store">The store.</param>
     /// <param name="expectedLength">Bytes of the body; null when unknown.</param>
+    /// <param name="projectId">The project of the client that sends; null for a job.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The memory; dispose it when the bytes are in the store.</returns>
     /// <exception cref="RegistryException">Busy: none became free in time.</exception>
     public ValueTask<MemoryShare> ReserveAsync(
-        IBlobStore store, long? expectedLength, CancellationToken cancellationToken) => memory.TakeAsync(
+        IBlobStore store, long? expectedLength, string? projectId, CancellationToken cancellationToken) => memory.TakeAsync(
         memory.Uploads,
+        projectId,
         PassBytes + (UploadPass.ChunksMin * pool.ChunkBytes) + store.WriterBytes(expectedLength),
         cancellationToken);
 
@@ -107,16 +109,16 @@ internal sealed class BlobIntake(ChunkPool pool, ProcessMemory memory, IOptions<
         RequireStated(body, summary);
         check?.Invoke(summary);
         RequireAccepted(judge.Whole(summary.Inspection));
-        var diskBytes = await MapAsync(writer, index, summary, cancellationToken);
+        var disk = await MapAsync(writer, index, summary, cancellationToken);
         var root = await index.FinishAsync(cancellationToken);
         await writer.CommitAsync(cancellationToken);
-        return new TakenBlob(summary, diskBytes, root);
+        return new TakenBlob(summary, disk, root);
     }
 
     // The tables of a large image are held while its references are checked. That memory is beside the budget: a pass that
     // waited for it there while it holds its own part would keep the others from ending. Each check does a bounded amount of
     // work, so the wait for a turn is bounded as well.
-    private async ValueTask<long?> MapAsync(
+    private async ValueTask<IndexedDisk?> MapAsync(
         IBlobWriter writer, BlobIndexWriter index, UploadSummary summary, CancellationToken cancellationToken)
     {
         if (summary.Length < LargeTablesBytes)

@@ -37,7 +37,7 @@ internal static class ImageDataEndpoints
         var options = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value;
         context.Features.Get<IHttpMinRequestBodyDataRateFeature>()!.MinDataRate =
             new MinDataRate(options.Uploads.MinimumBytesPerSecond, SlowStartGrace);
-        return new HttpUploadBody(context.Request.Body, StatedLength(context.Request), ReprDigest.Read(context.Request));
+        return new HttpUploadBody(context, StatedLength(context.Request), ReprDigest.Read(context.Request));
     }
 
     private static async Task UploadAsync(HttpContext context, string id, ImageUploads uploads)

@@ -36,7 +36,7 @@ internal sealed class ImageDownloads(
         }
 
         var share = await memory.TakeAsync(
-            memory.Downloads, _local.Least + VerifiedBlob.IndexBytes(image.Size ?? 0), cancellationToken);
+            memory.Downloads, caller.ProjectId, _local.Least + VerifiedBlob.IndexBytes(image.Size ?? 0), cancellationToken);
         try
         {
             return new ImageDownload(image, await stores.OpenAsync(image, cancellationToken), share);

@@ -57,8 +57,8 @@ internal sealed partial class ImageUploads(
         await AuthoriseAsync(caller, imageId, cancellationToken);
         var store = stores.ForUpload(storeId);
         intake.RequireLength(body);
-        using var slot = slots.Take(caller.ProjectId);
-        using var memory = await intake.ReserveAsync(store, body.Length, cancellationToken);
+        using var slot = await slots.TakeAsync(caller.ProjectId, body, cancellationToken);
+        using var memory = await intake.ReserveAsync(store, body.Length, caller.ProjectId, cancellationToken);
         await ClaimAndTakeAsync(caller.Viewer, imageId, store, Instance, body, cancellationToken);
     }
 
@@ -75,7 +75,7 @@ internal sealed partial class ImageUploads(
     {
         intake.RequireLength(body);
         var store = stores.ForUpload(storeId);
-        using var memory = await intake.ReserveAsync(store, body.Length, cancellationToken);
+        using var memory = await intake.ReserveAsync(store, body.Length, projectId: null, cancellationToken);
         await ClaimAndTakeAsync(Viewer.System, imageId, store, owner, body, cancellationToken);
     }
 
@@ -157,7 +157,7 @@ internal sealed partial class ImageUploads(
     private async Task<long> StoreAsync(Image image, UploadIntent intent, IUploadBody body, HeldLease lease)
     {
         var store = stores.Get(intent.StoreId);
-        var (summary, diskBytes, root) = await intake.TakeAsync(
+        var (summary, disk, root) = await intake.TakeAsync(
             store, intent.Key, body, IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), patience: null,
             lease.Token);
         var verdict = UploadVerdict.Judge(image.DiskFormat!, image.ContainerFormat, summary.Inspection);
@@ -168,10 +168,11 @@ internal sealed partial class ImageUploads(
             new UploadResult
             {
                 Size = summary.Length,
-                VirtualSize = diskBytes ?? verdict.VirtualSize,
+                VirtualSize = disk?.VirtualSize ?? verdict.VirtualSize,
                 Checksum = summary.Md5,
                 HashAlgorithm = "sha512",
                 HashValue = summary.Sha512,
+                NestedReference = disk?.Nested,
                 IndexLength = root.IndexLength,
                 IndexDigest = root.IndexDigest,
             },

@@ -15,6 +15,9 @@ internal sealed class ReservingBody(IUploadBody body, UploadLedger ledger, Uploa
     public string? Sha512 => body.Sha512;
 
     /// <inheritdoc/>
+    public string? Address => body.Address;
+
+    /// <inheritdoc/>
     public async ValueTask<int> FillAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         var filled = await body.FillAsync(buffer, cancellationToken);

@@ -233,6 +233,7 @@ internal sealed class UploadPass(
         _buffers.Release();
     }
 
-    private static RegistryException SizeMismatch(long expected, long got) =>
+    /// <summary>The refusal of a body that has another length than was stated.</summary>
+    internal static RegistryException SizeMismatch(long expected, long got) =>
         new(ErrorCode.BadRequest, $"Size mismatch: expected {expected} bytes, got {got} bytes", "size_mismatch");
 }

@@ -4,39 +4,77 @@ using Registry.Storage.Domain;
 
 namespace Registry.Api.ImageData;
 
-/// <summary>Bounds how many clients send bytes at once, and how many of one project.</summary>
-public sealed class UploadSlots(IOptions<RegistryOptions> options) : IDisposable
+/// <summary>Bounds how many clients send bytes concurrently, and how many of one project; and apart from these, how many
+/// have not sent their first byte.</summary>
+internal sealed class UploadSlots(IOptions<RegistryOptions> options)
 {
-    private readonly SemaphoreSlim _free = new(options.Value.Uploads.ConcurrentMax);
-    private readonly ProjectSlots _projects = new(options.Value.UploadsPerProject);
+    private readonly UploadsSection _settings = options.Value.Uploads;
+    private readonly ProjectShares _sending = new(
+        options.Value.Uploads.ConcurrentMax, options.Value.UploadsPerProject);
+
+    // A silent client holds a connection and nothing else. An address may be a proxy that many projects share.
+    private readonly ProjectShares _silent = new(
+        options.Value.Uploads.SilentMax, options.Value.UploadsPerProject is null ? null : options.Value.Uploads.SilentMax / 4);
+
+    private readonly ProjectShares _addresses = new(
+        options.Value.Uploads.SilentMax, options.Value.Uploads.SilentMax / 2);
 
     /// <summary>Takes a slot; disposing gives it back.</summary>
-    /// <param name="projectId">Who sends; null for nobody's.</param>
+    /// <param name="projectId">The project that sends; null for none.</param>
     /// <exception cref="RegistryException">Busy: all are taken, or all that one project may have.</exception>
-    public IDisposable Take(string? projectId)
-    {
-        var counted = _projects.TryTake(projectId) ?? throw new RegistryException(
+    public IDisposable Take(string? projectId) => _sending.TryTake(projectId) ?? throw (_sending.IsOfProject(projectId)
+        ? new RegistryException(
             ErrorCode.Busy, $"{options.Value.UploadsPerProject} uploads of your project are under way; try again later.",
-            "project_busy");
-        if (_free.Wait(0))
-        {
-            return new Slot(_free, counted);
-        }
+            "project_busy")
+        : new RegistryException(
+            ErrorCode.Busy, $"{_settings.ConcurrentMax} uploads are under way; try again later."));
 
-        counted.Dispose();
-        throw new RegistryException(
-            ErrorCode.Busy, $"{options.Value.Uploads.ConcurrentMax} uploads are under way; try again later.");
-    }
-
-    /// <inheritdoc/>
-    public void Dispose() => _free.Dispose();
-
-    private sealed class Slot(SemaphoreSlim free, IDisposable counted) : IDisposable
+    /// <summary>Waits for the first byte of a body, or its end, and takes a slot then.</summary>
+    /// <param name="projectId">The project that sends; null for none.</param>
+    /// <param name="body">The body.</param>
+    /// <param name="cancellationToken">Fires when the client goes away.</param>
+    /// <exception cref="RegistryException">Busy: all slots are taken, or all that one project may have, or too many bodies are
+    /// waited for. -or- TooSlow: nothing came in time.</exception>
+    public async ValueTask<IDisposable> TakeAsync(
+        string? projectId, IUploadBody body, CancellationToken cancellationToken)
     {
-        public void Dispose()
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(_settings.FirstByte);
+        var begun = body.BeginAsync(patience.Token).AsTask();
+        if (!begun.IsCompleted)
         {
-            counted.Dispose();
-            free.Release();
+            await WaitAsync(projectId, body.Address, begun, patience);
+        }
+
+        try
+        {
+            await begun;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new RegistryException(
+                ErrorCode.TooSlow, $"No byte arrived in {_settings.FirstByte.TotalSeconds:0} seconds.");
+        }
+
+        return Take(projectId);
+    }
+
+    private async Task WaitAsync(string? projectId, string? address, Task begun, CancellationTokenSource patience)
+    {
+        using var project = _silent.TryTake(projectId);
+        using var place = project is null ? null : _addresses.TryTake(address);
+        if (place is null)
+        {
+            await patience.CancelAsync(); // nothing may read the body while the refusal is sent
+        }
+
+        await begun.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (place is null)
+        {
+            throw TooManySilent();
         }
     }
+
+    private static RegistryException TooManySilent() => new(
+        ErrorCode.Busy, "Too many uploads wait for their first byte; try again later.", "project_busy");
 }

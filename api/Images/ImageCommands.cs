@@ -69,9 +69,10 @@ internal sealed partial class ImageCommands(
     /// <summary>Waits for the memory of a list.</summary>
     /// <returns>The memory; dispose it when the list was sent.</returns>
     /// <exception cref="RegistryException">Busy: none became free in time.</exception>
-    public ValueTask<MemoryShare> ReserveAsync(ImageListRequest request, CancellationToken cancellationToken) =>
+    public ValueTask<MemoryShare> ReserveAsync(
+        Caller caller, ImageListRequest request, CancellationToken cancellationToken) =>
         memory.TakeAsync(
-            memory.Whole, (request.Limit * BytesPerListed) + (2 * BatchChars * BytesPerChar), cancellationToken);
+            memory.Whole, caller.ProjectId, (request.Limit * BytesPerListed) + (2 * BatchChars * BytesPerChar), cancellationToken);
 
     /// <summary>Lists a page of images, without what <see cref="CompleteAsync"/> adds.</summary>
     /// <exception cref="RegistryException">BadRequest, Forbidden for another's marker.</exception>

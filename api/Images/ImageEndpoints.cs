@@ -31,7 +31,7 @@ public static class ImageEndpoints
     {
         var request = ImageListQuery.Read(context.Request.Query, options.Value.Limits);
         var caller = Caller.Of(context);
-        using var memory = await commands.ReserveAsync(request, context.RequestAborted);
+        using var memory = await commands.ReserveAsync(Caller.Of(context), request, context.RequestAborted);
         var images = await commands.ListAsync(caller, request, context.RequestAborted);
         var isFull = images.Count > 0 && images.Count == request.Limit;
         context.Response.ContentType = "application/json; charset=UTF-8";

@@ -21,6 +21,9 @@ internal static class Compression
 
     private const int BufferBytes = 256 << 10;
 
+    // Compressed bytes that are unpacked from memory.
+    private const int LoadedMax = 4 << 20;
+
     /// <summary>Names the compression of bytes by their head; null when there is none.</summary>
     public static string? Find(ReadOnlySpan<byte> head) =>
         head.StartsWith((ReadOnlySpan<byte>)[0x1f, 0x8b, 0x08]) ? "gzip"
@@ -49,7 +52,14 @@ internal static class Compression
                 return zstd;
             case "xz":
                 await XzLayout.CheckAsync(packed, cancellationToken);
-                return new XZStream(new BufferedStream(packed, BufferBytes));
+                packed.Restart();
+                return packed.Length <= LoadedMax
+                    ? new InlineStream(new XZStream(new BufferedStream(await packed.LoadAsync(cancellationToken), BufferBytes)))
+                    : new XZStream(new BufferedStream(packed, BufferBytes));
+            case "bzip2" when packed.Length <= LoadedMax:
+                return new InlineStream(BZip2Stream.Create(
+                    new BufferedStream(await packed.LoadAsync(cancellationToken), BufferBytes),
+                    SharpCompress.Compressors.CompressionMode.Decompress, decompressConcatenated: true, leaveOpen: false));
             case "bzip2":
                 return await BZip2Stream.CreateAsync(
                     new BufferedStream(packed, BufferBytes), SharpCompress.Compressors.CompressionMode.Decompress,

@@ -13,7 +13,11 @@ namespace Registry.Api.Import;
 /// <param name="Job">The attempt at the image's import that stages them; null for a client.</param>
 /// <param name="Store">The store.</param>
 /// <param name="Form">What has been done to them: see <see cref="StagedForm"/>.</param>
-internal sealed record StagingTarget(string ImageId, JobLease? Job, IBlobStore Store, string Form);
+internal sealed record StagingTarget(string ImageId, JobLease? Job, IBlobStore Store, string Form)
+{
+    /// <summary>The project of the client that stages them; null for a job.</summary>
+    public string? ProjectId { get; init; }
+}
 
 /// <summary>Takes bytes that are to be imported into a store: an upload in all but that the image does not become active.
 /// Nothing of it is on this machine, so any replica can go on from there.</summary>
@@ -43,7 +47,8 @@ internal sealed partial class ImageStaging(
         StagingTarget target, IUploadBody body, IntakeJudge judge, CancellationToken cancellationToken)
     {
         intake.RequireLength(body);
-        using var memory = await intake.ReserveAsync(target.Store, body.Length, cancellationToken);
+        using var memory = await intake.ReserveAsync(
+            target.Store, body.Length, target.ProjectId, cancellationToken);
         var intent = await staging.BeginAsync(
             target.ImageId, isJob: target.Job is not null, target.Store.Id,
             new IntentOwner(ImageUploads.Owner, target.Job), options.Value.Uploads.Lease, body.Length, cancellationToken);
@@ -80,11 +85,11 @@ internal sealed partial class ImageStaging(
             throw Over(target.ImageId);
         }
 
-        var (summary, diskBytes, root) = taken;
+        var (summary, disk, root) = taken;
         var staged = new StagedBlob(
             intent.ImageId, intent.Generation, intent.StoreId, summary.Length, root.IndexLength,
-            root.IndexDigest.ToArray(), summary.Md5, "sha512", summary.Sha512, diskBytes, target.Form,
-            StagedForm.Write(summary.Inspection));
+            root.IndexDigest.ToArray(), summary.Md5, "sha512", summary.Sha512, disk?.VirtualSize,
+            target.Form, StagedForm.Write(summary.Inspection, disk?.Nested));
 
         // From here on a cancelled caller changes nothing: the bytes are durable, the transaction decides.
         var (outcome, replaced) = await staging.CommitAsync(intent, staged, CancellationToken.None);

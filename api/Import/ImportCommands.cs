@@ -51,10 +51,10 @@ internal sealed class ImportCommands(
 
         var image = await FindAsync(caller, imageId, cancellationToken);
         policy.Require(caller, "modify_image", image);
-        using var slot = slots.Take(caller.ProjectId);
+        using var slot = await slots.TakeAsync(caller.ProjectId, body, cancellationToken);
         await staging.TakeAsync(
-            new StagingTarget(image.Id, Job: null, stores.Default, StagedForm.Received), body, IntakeJudge.Lenient,
-            cancellationToken);
+            new StagingTarget(image.Id, Job: null, stores.Default, StagedForm.Received) { ProjectId = caller.ProjectId },
+            body, IntakeJudge.Lenient, cancellationToken);
     }
 
     /// <summary>Starts an import.</summary>

@@ -205,6 +205,7 @@ internal sealed partial class ImportJob(
         HashValue = staged.HashValue,
         DiskFormat = diskFormat,
         ContainerFormat = containerFormat,
+        NestedReference = StagedForm.ReadNested(staged),
         IndexLength = staged.IndexLength,
         IndexDigest = staged.IndexDigest,
     };

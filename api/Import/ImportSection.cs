@@ -23,7 +23,7 @@ public sealed record ImportSection
     /// container_format compressed.</summary>
     public bool Decompress { get; init; }
 
-    /// <summary>Most bytes that one compressed byte may come to, over the whole and beyond a first GiB.</summary>
+    /// <summary>Maximum number of bytes that one compressed byte may come to, over the whole and beyond the first 16 MiB.</summary>
     public int ExpansionMax { get; init; } = 1000;
 
     /// <summary>Whether an image of container_format ova becomes the disk that is in the archive. One that is not one

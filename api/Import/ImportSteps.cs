@@ -173,7 +173,7 @@ internal sealed class ImportSteps(
             return staged;
         }
 
-        await using var packed = new StagedStream(blob);
+        await using var packed = new StagedStream(blob, clock);
         Stream unpacked;
         try
         {
@@ -185,7 +185,7 @@ internal sealed class ImportSteps(
         }
 
         await using var body = new UnpackedBody(
-            packed, unpacked, _options.ExpansionMax,
+            packed, unpacked, _options.ExpansionMax, clock,
             bytes => run.Progress = new JobProgress("unpacking", Math.Min(bytes, blob.Length), blob.Length));
         return await staging.TakeAsync(
             new StagingTarget(image.Id, run.Job.Lease, stores.Get(staged.StoreId), StagedForm.Unpacked), body,

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Registry.Engine.Inspect;
 using Registry.Storage.Domain;
@@ -22,8 +23,20 @@ internal static class StagedForm
 
     private static readonly JsonSerializerOptions Words = new() { Converters = { new JsonStringEnumConverter() } };
 
+    private const string Nested = "NestedReference";
+
     /// <summary>Writes down what bytes were found to be.</summary>
-    public static string Write(Inspection inspection) => JsonSerializer.Serialize(inspection, Words);
+    /// <param name="inspection">What they are.</param>
+    /// <param name="nested">What in the disk refers to another file; null for nothing.</param>
+    public static string Write(Inspection inspection, string? nested)
+    {
+        var json = JsonSerializer.SerializeToNode(inspection, Words)!;
+        json[Nested] = nested;
+        return json.ToJsonString();
+    }
+
+    /// <summary>Reads what in the disk refers to another file; null for nothing.</summary>
+    public static string? ReadNested(StagedBlob staged) => (string?)JsonNode.Parse(staged.Inspection)![Nested];
 
     /// <summary>Reads what bytes were found to be.</summary>
     public static Inspection ReadInspection(StagedBlob staged) =>

@@ -13,6 +13,10 @@ public interface IJobHandler
     /// <summary>How long to wait before a job of this kind begins anew; null for jobs that end.</summary>
     TimeSpan? Interval => null;
 
+    /// <summary>Whether a worker does nothing but jobs of this kind: the registry's own work, which projects' jobs never
+    /// wait for and which never waits for them.</summary>
+    bool HasOwnWorker => Interval is not null;
+
     /// <summary>The jobs of this kind that are always there; none for jobs that end.</summary>
     IEnumerable<JobOrder> Standing => [];
 

@@ -1,13 +1,11 @@
 using Microsoft.Extensions.Options;
-using Registry.Api.ImageData;
-using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
 
-/// <summary>The workers of this process: each takes a job that is due, does it under a lease, and says how it
-/// ended.</summary>
+/// <summary>The workers of this process: those that projects share, and one of its own for each kind of the registry's
+/// own work.</summary>
 internal sealed partial class JobRunner(
     JobQueue queue,
     IEnumerable<IJobHandler> handlers,
@@ -18,7 +16,6 @@ internal sealed partial class JobRunner(
     DatabaseOptions database,
     ILogger<JobRunner> logger) : BackgroundService
 {
-    private readonly string[] _kinds = [.. handlers.Select(h => h.Kind)];
     private readonly JobsSection _options = options.Value.Jobs;
 
     /// <inheritdoc/>
@@ -29,9 +26,23 @@ internal sealed partial class JobRunner(
             return; // a job is a row that is written to
         }
 
-        var workers = Enumerable.Range(1, _options.Workers).Select(number => WorkAsync(number, stoppingToken));
-        await Task.WhenAll(workers.Append(StandAsync(stoppingToken)));
+        var dispatchers = _options.Workers > 0 ? Dispatchers() : [];
+        await Task.WhenAll(
+            dispatchers.Select(dispatcher => dispatcher.RunAsync(stoppingToken)).Append(StandAsync(stoppingToken)));
     }
+
+    private IEnumerable<JobDispatcher> Dispatchers()
+    {
+        var shared = handlers.Where(handler => !handler.HasOwnWorker).Select(handler => handler.Kind);
+        yield return Dispatcher("", [.. shared], new JobShares(_options.Workers, _options.WorkersPerProject));
+        foreach (var own in handlers.Where(handler => handler.HasOwnWorker))
+        {
+            yield return Dispatcher($"{own.Kind} ", [own.Kind], new JobShares(workers: 1, perProject: 1));
+        }
+    }
+
+    private JobDispatcher Dispatcher(string name, string[] kinds, JobShares shares) =>
+        new(name, kinds, shares, queue, attempts, signal, _options, clock, logger);
 
     // The jobs that are always there, put there once more now and then in case somebody removed them.
     private async Task StandAsync(CancellationToken stoppingToken)
@@ -50,7 +61,7 @@ internal sealed partial class JobRunner(
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
-                Log.QueueFailed(logger, e); // whatever it was: serving goes on, and the next round tries again
+                Log.NotStanding(logger, e); // whatever it was: serving goes on, and the next round tries again
             }
 
             await Task.Delay(_options.Lease, clock, stoppingToken)
@@ -58,42 +69,9 @@ internal sealed partial class JobRunner(
         }
     }
 
-    private async Task WorkAsync(int number, CancellationToken stoppingToken)
-    {
-        var owner = $"{ImageUploads.Owner}/{number}";
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            Job? job = null;
-            try
-            {
-                job = await queue.LeaseAsync(_kinds, owner, _options.Lease, stoppingToken);
-                if (job is not null)
-                {
-                    signal.Set(); // there may be more: wake the next worker
-                    await attempts.RunAsync(job, stoppingToken);
-                }
-            }
-            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
-            {
-                Log.QueueFailed(logger, e);
-                job = null;
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-
-            if (job is null)
-            {
-                await signal.WaitAsync(_options.Poll, stoppingToken)
-                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
-    }
-
     private static partial class Log
     {
         [LoggerMessage(1, LogLevel.Warning, "the job queue does not answer")]
-        public static partial void QueueFailed(ILogger logger, Exception exception);
+        public static partial void NotStanding(ILogger logger, Exception exception);
     }
 }

@@ -1,28 +1,16 @@
 namespace Registry.Api.Jobs;
 
-/// <summary>Wakes this process's workers when it asked for a job itself; jobs of other replicas are found by looking.
+/// <summary>Wakes this process's dispatchers when it asked for a job itself; jobs of other replicas are found by looking.
 /// </summary>
-public sealed class JobSignal : IDisposable
+/// <remarks>Thread-safe. Every waiter is woken: which of them can take the job is theirs to find out.</remarks>
+public sealed class JobSignal
 {
-    private readonly SemaphoreSlim _pending = new(0, 1);
+    private TaskCompletionSource _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>There is a new job.</summary>
-    public void Set()
-    {
-        try
-        {
-            _pending.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // A worker is being woken already, and takes all there is.
-        }
-    }
+    /// <summary>Ends at the next <see cref="Set"/>. Read it before looking for jobs, so that none is missed.</summary>
+    public Task Next => Volatile.Read(ref _next).Task;
 
-    /// <summary>Waits for a new job, but not for ever.</summary>
-    public Task WaitAsync(TimeSpan timeout, CancellationToken cancellationToken) =>
-        _pending.WaitAsync(timeout, cancellationToken);
-
-    /// <inheritdoc/>
-    public void Dispose() => _pending.Dispose();
+    /// <summary>Reports a new job.</summary>
+    public void Set() => Interlocked.Exchange(
+        ref _next, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
 }

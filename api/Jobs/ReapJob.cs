@@ -9,10 +9,10 @@ using Registry.Storage.Metadata;
 
 namespace Registry.Api.Jobs;
 
-/// <summary>Gives up expired uploads and removes the blobs of one store that nothing refers to, again and again; one
-/// replica at a time.</summary>
+/// <summary>Gives up expired uploads, queues repairs that found no place before, and removes the blobs of one store that
+/// nothing refers to, again and again; one replica at a time.</summary>
 internal sealed class ReapJob(
-    BlobReaper reaper, UploadLedger ledger, StoreSet stores, RegistryMetrics metrics, TimeProvider clock,
+    BlobReaper reaper, UploadLedger ledger, LocationHealth health, StoreSet stores, RegistryMetrics metrics, TimeProvider clock,
     IOptions<RegistryOptions> options) : IJobHandler
 {
     // A store that takes long to list is listed a twentieth of the time at most; expired uploads are given up all the same.
@@ -43,6 +43,7 @@ internal sealed class ReapJob(
             return null; // it has become read-only since
         }
 
+        await health.QueueRepairsAsync(id, location => RepairJob.Order(location.ImageId, id), cancellationToken);
         if (_rests.TryGetValue(id, out var last) && clock.GetElapsedTime(last.Since) < last.Pause)
         {
             return null;

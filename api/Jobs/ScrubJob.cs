@@ -25,6 +25,9 @@ internal sealed class ScrubJob(
     /// <inheritdoc/>
     public string Kind => Name;
 
+    /// <inheritdoc/>
+    public bool HasOwnWorker => true;
+
     /// <summary>Describes a scrub. One at a time: a second one waits for nobody, it joins the first.</summary>
     public static JobOrder Order(ScrubRequest request) =>
         new(Name, JsonSerializer.Serialize(request, Json)) { UniqueKey = Name };

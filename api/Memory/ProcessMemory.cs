@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Registry.Api.Metrics;
+using Registry.Api.Usage;
 using Registry.Storage.Domain;
 using Registry.Storage.Memory;
 
@@ -16,7 +17,8 @@ namespace Registry.Api.Memory;
 ///                           └─ exports    1/4   NBD connections
 /// </code>
 /// The parts overlap: whatever is busy may use what the others leave, and the last quarter always serves requests that
-/// carry no image data, so that lists are answered while every transfer waits.
+/// carry no image data, so that lists are answered while every transfer waits. Of each part, a project holds at most half
+/// while others may want some.
 /// </remarks>
 public sealed class ProcessMemory
 {
@@ -27,20 +29,27 @@ public sealed class ProcessMemory
     private const long ProcessBytes = 64L << 20;
     private const long BudgetLeast = 32L << 20;
 
+    // One project may hold half of a part.
+    private const int ProjectShare = 2;
+
+    private readonly Dictionary<MemoryBudget, ProjectShares> _shares;
     private readonly TimeSpan _wait;
     private readonly TimeProvider _clock;
     private readonly RegistryMetrics? _metrics;
 
     /// <summary>Divides the memory of the machine or of the container, and reports what becomes of it.</summary>
     public ProcessMemory(IOptions<RegistryOptions> options, TimeProvider clock, RegistryMetrics metrics)
-        : this(options.Value.Memory, clock)
+        : this(options.Value.Memory, clock, options.Value.HasProjects)
     {
         _metrics = metrics;
         metrics.WatchMemory(Whole);
     }
 
     /// <summary>Divides the memory of the machine or of the container.</summary>
-    public ProcessMemory(MemorySection settings, TimeProvider clock)
+    /// <param name="settings">The settings.</param>
+    /// <param name="clock">The clock of waits.</param>
+    /// <param name="hasProjects">Whether callers differ; otherwise one may have all.</param>
+    public ProcessMemory(MemorySection settings, TimeProvider clock, bool hasProjects = false)
     {
         (_wait, _clock) = (settings.Wait, clock);
         Whole = new MemoryBudget(
@@ -50,6 +59,9 @@ public sealed class ProcessMemory
         Downloads = transfers.Part(Whole.Bytes / 2);
         Disks = transfers.Part(Whole.Bytes / 2);
         Exports = transfers.Part(Whole.Bytes / 4);
+        _shares = new[] { Whole, Uploads, Downloads, Disks, Exports }.ToDictionary(
+            part => part,
+            part => new ProjectShares(part.Bytes, hasProjects ? part.Bytes / ProjectShare : null));
     }
 
     /// <summary>All buffers of the process.</summary>
@@ -76,18 +88,42 @@ public sealed class ProcessMemory
 
     /// <summary>Takes the memory of a request or a job, and waits for it for a bounded time.</summary>
     /// <param name="part">The part it is taken from.</param>
+    /// <param name="projectId">The project that it is taken for, which leaves some to others; null for the registry
+    /// itself.</param>
     /// <param name="bytes">Bytes; what exceeds the part is not counted.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="RegistryException">Busy: none became free in time.</exception>
-    public async ValueTask<MemoryShare> TakeAsync(MemoryBudget part, long bytes, CancellationToken cancellationToken)
+    public async ValueTask<MemoryShare> TakeAsync(
+        MemoryBudget part, string? projectId, long bytes, CancellationToken cancellationToken)
     {
-        if (await part.TakeAsync(bytes, _wait, _clock, cancellationToken) is { } share)
+        var started = _clock.GetTimestamp();
+        var held = projectId is null
+            ? null
+            : await _shares[part].TakeAsync(projectId, bytes, _wait, _clock, cancellationToken) ?? throw Short();
+        try
         {
+            var left = _wait - _clock.GetElapsedTime(started);
+            var share = await part.TakeAsync(
+                bytes, left > TimeSpan.Zero ? left : TimeSpan.Zero, _clock, cancellationToken) ?? throw Short();
+            share.Attach(held);
             return share;
         }
+        catch
+        {
+            held?.Dispose();
+            throw;
+        }
+    }
 
+    /// <summary>Takes the memory of the registry's own work, and waits for it for a bounded time.</summary>
+    /// <inheritdoc cref="TakeAsync(MemoryBudget, string?, long, CancellationToken)"/>
+    public ValueTask<MemoryShare> TakeAsync(MemoryBudget part, long bytes, CancellationToken cancellationToken) =>
+        TakeAsync(part, projectId: null, bytes, cancellationToken);
+
+    private RegistryException Short()
+    {
         _metrics?.MemoryRefused();
-        throw new RegistryException(
+        return new RegistryException(
             ErrorCode.Busy, "The server has no memory left for this request; try again later.", Reason);
     }
 }

@@ -13,13 +13,15 @@ namespace Registry.Api.Nbd;
 /// <param name="tickets">The tickets.</param>
 /// <param name="keeper">Makes new images of overlays.</param>
 /// <param name="memory">What connections take theirs from.</param>
+/// <param name="rooms">Room of overlays.</param>
 /// <param name="options">How many exports one project may have open.</param>
 /// <param name="everybody">Who all callers are; null where they differ.</param>
 internal sealed class NbdDoor(
-    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, ProcessMemory memory,
+    NbdDisks disks, NbdTickets tickets, NbdKeeper keeper, ProcessMemory memory, NbdOverlayRooms rooms,
     IOptions<RegistryOptions> options, ImplicitCaller? everybody = null)
 {
-    private readonly ProjectSlots _projects = new(options.Value.NbdConnectionsPerProject);
+    private readonly ProjectShares _exports = new(
+        options.Value.Nbd.ConnectionsMax, options.Value.NbdConnectionsPerProject);
 
     /// <summary>What an export name is for, at this moment.</summary>
     /// <exception cref="RegistryException">NotFound: a ticket that is not good. -or- Forbidden: no ticket. -or- As of
@@ -48,19 +50,26 @@ internal sealed class NbdDoor(
         ? disks.OpenAsync(permit.Caller, permit.Image, cancellationToken)
         : disks.OpenNamedAsync(permit.Caller, permit.Image, cancellationToken);
 
+    /// <summary>The room of an overlay that the permit is for, empty at first.</summary>
+    public NbdOverlayRoom RoomFor(NbdPermit permit) => rooms.For(permit.Caller.ProjectId);
+
     /// <summary>Reserves one of the project's export slots and the memory of a connection; dispose the result to release
     /// both.</summary>
     /// <exception cref="RegistryException">Busy: the project has all that one may have, or no memory became free in
     /// time.</exception>
     public async ValueTask<NbdSlot> EnterAsync(NbdPermit permit, CancellationToken cancellationToken)
     {
-        var counted = _projects.TryTake(permit.Caller.ProjectId) ?? throw new RegistryException(
-            ErrorCode.Busy, $"Your project has {options.Value.NbdConnectionsPerProject} exports open; try again later.",
-            "project_busy");
+        var project = permit.Caller.ProjectId;
+        var counted = _exports.TryTake(project) ?? throw (_exports.IsOfProject(project)
+            ? new RegistryException(
+                ErrorCode.Busy, $"Your project has {options.Value.NbdConnectionsPerProject} exports open; try again later.",
+                "project_busy")
+            : new RegistryException(
+                ErrorCode.Busy, $"{options.Value.Nbd.ConnectionsMax} exports are open; try again later."));
         try
         {
             return new NbdSlot(
-                counted, await memory.TakeAsync(memory.Exports, NbdSession.BuffersBytes, cancellationToken));
+                counted, await memory.TakeAsync(memory.Exports, project, NbdSession.BuffersBytes, cancellationToken));
         }
         catch
         {

@@ -17,6 +17,7 @@ internal static class NbdErrors
     public static (NbdError Error, string Message) Of(Exception exception) => exception switch
     {
         NbdRefusalException refusal => (refusal.Error, refusal.Message),
+        RegistryException { Code: ErrorCode.QuotaExceeded } => (NbdError.NoSpace, exception.Message),
         IOException { HResult: NoSpaceOnDevice } => (NbdError.NoSpace, "The overlay's disk is full."),
         _ => (NbdError.Io, exception.Message),
     };

@@ -24,6 +24,10 @@ internal sealed class NbdExport(NbdDisk disk, NbdOverlay? overlay, NbdCache cach
     /// <summary>Whether anything was written.</summary>
     public bool IsChanged => overlay is { IsChanged: true };
 
+    /// <summary>No longer counts what was written against the project's quota: it becomes an image, which reserves room of
+    /// its own.</summary>
+    public void ReleaseQuota() => overlay?.ReleaseQuota();
+
     /// <summary>Bytes of a disk that are best read together.</summary>
     public static uint PreferredBlock(NbdDisk disk) =>
         (uint)Math.Clamp(disk.Disk.ClusterSize, NbdChunk.Bytes, PreferredBlockMax);

@@ -90,7 +90,8 @@ internal sealed partial class NbdHandshake
         try
         {
             var overlay = permit.IsOverlay
-                ? NbdOverlay.Create(settings.OverlayDirectory, disk.Disk.VirtualSize, settings.OverlayMaxBytes)
+                ? NbdOverlay.Create(
+                    settings.OverlayDirectory, disk.Disk.VirtualSize, settings.OverlayMaxBytes, door.RoomFor(permit))
                 : null;
             _looked = null; // the export's now
             return new NbdChoice(permit, new NbdExport(disk, overlay, cache), _isStructured, _contextOf == name)

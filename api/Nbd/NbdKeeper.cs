@@ -50,6 +50,7 @@ internal sealed partial class NbdKeeper(
                 Require(caller, name); // the rules may have changed since the export was opened
                 var format = export.Disk.Disk.Format == DiskFormat.Raw ? Raw : "qcow2";
                 made = (await images.CreateAsync(caller, Draft(name, format), stopping)).Id;
+                export.ReleaseQuota();
                 var disk = new NbdMergedDisk(export);
                 await using var body = await ConvertedBody.OpenAsync(
                     disk, DiskReadOptions.Default, disk, format, disk.VirtualSize, static _ => { }, stopping);

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
@@ -15,6 +16,7 @@ internal sealed partial class NbdListener(
     NbdTls tls,
     NbdCache cache,
     NbdKeeper keeper,
+    NbdLobby lobby,
     RegistryMetrics metrics,
     TimeProvider clock,
     IHostApplicationLifetime lifetime,
@@ -22,29 +24,20 @@ internal sealed partial class NbdListener(
     ILogger<NbdListener> logger) : ConnectionHandler
 {
     private const int KeepAliveSeconds = 60;
-    private int _connections;
 
     private NbdSection Settings => options.Value.Nbd;
 
     /// <inheritdoc/>
     public override async Task OnConnectedAsync(ConnectionContext connection)
     {
-        var isOneTooMany = Interlocked.Increment(ref _connections) > Settings.ConnectionsMax;
         try
         {
-            if (!isOneTooMany)
-            {
-                await ServeAsync(connection);
-            }
+            await ServeAsync(connection);
         }
         catch (Exception e) when (IsOfTheClient(e))
         {
             Log.Dropped(logger, connection.ConnectionId, e.Message);
             connection.Abort();
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _connections);
         }
     }
 
@@ -102,6 +95,9 @@ internal sealed partial class NbdListener(
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(
             lifetime.ApplicationStopping, connection.ConnectionClosed);
         limit.CancelAfter(Settings.HandshakeTimeout);
+        var address = (connection.RemoteEndPoint as IPEndPoint)?.Address.ToString() ?? "";
+        using var place = lobby.Enter(
+            address, () => connection.Abort(new ConnectionAbortedException("Another client takes its place.")));
         await using var handshake = new NbdHandshake(channel, input, door, cache, Settings);
         try
         {

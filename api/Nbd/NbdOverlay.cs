@@ -20,23 +20,25 @@ internal sealed class NbdOverlay : IAsyncDisposable
     private readonly FileBytes _file;
     private readonly long _size;
     private readonly long _chunksMax;
+    private readonly NbdOverlayRoom? _room;
     private long _chunks;
 
-    private NbdOverlay(FileBytes file, long size, long maxBytes) =>
-        (_file, _size, _chunksMax) = (file, size, maxBytes / NbdChunk.Bytes);
+    private NbdOverlay(FileBytes file, long size, long maxBytes, NbdOverlayRoom? room) =>
+        (_file, _size, _chunksMax, _room) = (file, size, maxBytes / NbdChunk.Bytes, room);
 
     /// <summary>Makes an empty overlay.</summary>
     /// <param name="directory">Where; empty for the system's temporary directory.</param>
     /// <param name="size">Bytes of the disk.</param>
     /// <param name="maxBytes">Most bytes kept.</param>
+    /// <param name="room">The room that it shares with others, which it disposes; null for no limit but its own.</param>
     /// <exception cref="IOException">No file can be made there.</exception>
-    public static NbdOverlay Create(string directory, long size, long maxBytes)
+    public static NbdOverlay Create(string directory, long size, long maxBytes, NbdOverlayRoom? room = null)
     {
         var path = Path.Combine(
             directory.Length > 0 ? directory : Path.GetTempPath(), $"registry-overlay-{Guid.NewGuid():N}");
         var file = FileBytes.CreateNew(path);
         File.Delete(path); // the open file stays, and goes with its process however that ends
-        return new NbdOverlay(file, size, maxBytes);
+        return new NbdOverlay(file, size, maxBytes, room);
     }
 
     /// <summary>Whether anything was written.</summary>
@@ -86,7 +88,7 @@ internal sealed class NbdOverlay : IAsyncDisposable
         var owner = OwnerOf(number);
         if (owner != NbdChunkOwner.Overlay)
         {
-            RequireRoom(number);
+            await RequireRoomAsync(number, newChunks: 1, cancellationToken);
         }
 
         if (owner == NbdChunkOwner.Image && data.Length < length)
@@ -142,11 +144,22 @@ internal sealed class NbdOverlay : IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _file.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        using (_room)
+        {
+            await _file.DisposeAsync();
+        }
+    }
+
+    /// <summary>No longer counts what was written against the project's quota: it becomes an image, which reserves room of
+    /// its own.</summary>
+    public void ReleaseQuota() => _room?.ReleaseQuota();
 
     private async ValueTask ZeroChunkAsync(long number, CancellationToken cancellationToken)
     {
         var owner = OwnerOf(number);
+        await RequireRoomAsync(number, newChunks: 0, cancellationToken);
         SetOwner(number, NbdChunkOwner.Nobody);
         if (owner == NbdChunkOwner.Overlay)
         {
@@ -154,14 +167,24 @@ internal sealed class NbdOverlay : IAsyncDisposable
         }
     }
 
-    private void RequireRoom(long number)
+    private async ValueTask RequireRoomAsync(long number, int newChunks, CancellationToken cancellationToken)
     {
+        long chunks;
+        long pages;
         lock (_lock)
         {
-            if (_chunks >= _chunksMax || (_pages.Count >= PagesMax && !_pages.ContainsKey(number / PageChunks)))
-            {
-                throw new NbdRefusalException(NbdError.NoSpace, "The overlay is full.");
-            }
+            chunks = _chunks + newChunks;
+            pages = _pages.Count + (_pages.ContainsKey(number / PageChunks) ? 0 : 1);
+        }
+
+        if (chunks > _chunksMax || pages > PagesMax)
+        {
+            throw new NbdRefusalException(NbdError.NoSpace, "The overlay is full.");
+        }
+
+        if (_room is not null)
+        {
+            await _room.RequireAsync(chunks * NbdChunk.Bytes, pages, PageChunks, cancellationToken);
         }
     }
 
@@ -171,11 +194,6 @@ internal sealed class NbdOverlay : IAsyncDisposable
         {
             if (!_pages.TryGetValue(number / PageChunks, out var page))
             {
-                if (_pages.Count >= PagesMax)
-                {
-                    throw new NbdRefusalException(NbdError.NoSpace, "The overlay is full.");
-                }
-
                 _pages.Add(number / PageChunks, page = new NbdChunkOwner[PageChunks]);
             }
 

@@ -3,8 +3,16 @@ namespace Registry.Api.Nbd;
 /// <summary>Registry:Nbd.</summary>
 public sealed record NbdSection
 {
-    /// <summary>Connections served at once; one more is closed at once.</summary>
+    /// <summary>Least of <see cref="OverlaysMaxBytes"/>: 1 MiB.</summary>
+    internal const long OverlaysLeast = 1 << 20;
+
+    /// <summary>Maximum number of connections that have an export open; one more is refused it. The last quarter is left for
+    /// projects that have none.</summary>
     public int ConnectionsMax { get; init; } = 256;
+
+    /// <summary>Maximum number of connections that have not chosen an export, of one address half of them; one more takes the
+    /// place of the oldest.</summary>
+    public int HandshakesMax { get; init; } = 128;
 
     /// <summary>Connections of one project that have an export open; one more is refused it. 0 = no limit but
     /// <see cref="ConnectionsMax"/>, as where nobody is authenticated.</summary>
@@ -21,6 +29,9 @@ public sealed record NbdSection
 
     /// <summary>Most bytes that one overlay holds.</summary>
     public long OverlayMaxBytes { get; init; } = 16L << 30;
+
+    /// <summary>Maximum number of bytes that all overlays hold together; one project has at most half of them.</summary>
+    public long OverlaysMaxBytes { get; init; } = 128L << 30;
 
     /// <summary>Whether a client must begin TLS before anything else.</summary>
     public bool RequireTls { get; init; }
@@ -41,6 +52,11 @@ public sealed record NbdSection
             ConnectionsMax is > 0 and <= 65536, "Registry:Nbd:ConnectionsMax", $"{ConnectionsMax}", "1 to 65536");
         RegistryOptions.Require(
             ConnectionsMaxPerProject >= 0, "Registry:Nbd:ConnectionsMaxPerProject", $"{ConnectionsMaxPerProject}", "0 or more");
+        RegistryOptions.Require(
+            HandshakesMax is >= 2 and <= 65536, "Registry:Nbd:HandshakesMax", $"{HandshakesMax}", "2 to 65536");
+        RegistryOptions.Require(
+            OverlaysMaxBytes >= OverlaysLeast, "Registry:Nbd:OverlaysMaxBytes", $"{OverlaysMaxBytes}",
+            $"{OverlaysLeast} or more");
         RequireTime(HandshakeTimeout, "Registry:Nbd:HandshakeTimeout");
         RequireTime(Patience, "Registry:Nbd:Patience");
         RequireTime(TicketLife, "Registry:Nbd:TicketLife");

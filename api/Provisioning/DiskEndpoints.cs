@@ -31,7 +31,8 @@ internal static class DiskEndpoints
         var cancellation = context.RequestAborted;
         var view = DiskView.Read(context.Request.Query);
         await using var reading = await shares.OpenAsync(
-            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation);
+            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation,
+            projectId: Caller.Of(context).ProjectId);
         var stored = reading.Open;
         var size = stored.SizeFor(view.Size);
         view.Require(size);

@@ -30,7 +30,8 @@ internal static class DiskJson
     {
         var cancellation = context.RequestAborted;
         await using var reading = await shares.OpenAsync(
-            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation, most: 0);
+            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation, most: 0,
+            projectId: Caller.Of(context).ProjectId);
         var disk = reading.Open.Disk;
         await using var json = await BeginAsync(context, disk);
         json.WriteStartArray("extents"u8);
@@ -54,7 +55,8 @@ internal static class DiskJson
     {
         var cancellation = context.RequestAborted;
         await using var reading = await shares.OpenAsync(
-            () => DiskPair.OpenAsync(disks, Caller.Of(context), id, since, cancellation), cancellation);
+            () => DiskPair.OpenAsync(disks, Caller.Of(context), id, since, cancellation), cancellation,
+            projectId: Caller.Of(context).ProjectId);
         var pair = reading.Open;
         await using var json = await BeginAsync(context, pair.Newer.Disk);
         json.WriteStartArray("changes"u8);

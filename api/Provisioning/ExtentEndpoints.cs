@@ -46,7 +46,8 @@ internal static partial class ExtentEndpoints
         var cancellation = context.RequestAborted;
         var request = Read(id, context.Request.Query);
         await using var reading = await shares.OpenAsync(
-            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation);
+            () => disks.OpenAsync(Caller.Of(context), id, cancellation), cancellation,
+            projectId: Caller.Of(context).ProjectId);
         var stored = reading.Open;
         var size = stored.SizeFor(request.Size == 0 ? null : request.Size);
         var messages = DiskMessages.ReadAsync(

@@ -13,10 +13,20 @@ public sealed record ProvisioningSection
     /// <summary>Seconds that such an address is good for, 60 to 3600.</summary>
     public int DirectReadSeconds { get; init; } = 900;
 
+    /// <summary>What becomes of disks that are themselves disk images which refer to another file: <c>warn</c> (a property of
+    /// the image says so) or <c>refuse</c> (they are also not provisioned).</summary>
+    public string NestedReferences { get; init; } = "warn";
+
+    /// <summary>A value of <see cref="NestedReferences"/>.</summary>
+    internal const string Refuse = "refuse";
+
     /// <summary>Checks the values.</summary>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
     public void Validate()
     {
+        RegistryOptions.Require(
+            NestedReferences is "warn" or Refuse, "Registry:Provisioning:NestedReferences", NestedReferences,
+            $"warn or {Refuse}");
         foreach (var target in Targets)
         {
             RegistryOptions.Require(

@@ -41,12 +41,13 @@ internal sealed class ReadShares
     /// <param name="open">Opens it.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
+    /// <param name="projectId">The project of the client that reads; null for a job.</param>
     /// <exception cref="RegistryException">Busy: no place became free in time.</exception>
     public async ValueTask<Reading<T>> OpenAsync<T>(
-        Func<ValueTask<T>> open, CancellationToken cancellationToken, int most = TogetherBytes)
+        Func<ValueTask<T>> open, CancellationToken cancellationToken, int most = TogetherBytes, string? projectId = null)
         where T : IAsyncDisposable
     {
-        var share = await JoinAsync(cancellationToken, most);
+        var share = await JoinAsync(cancellationToken, most, projectId);
         try
         {
             return new Reading<T>(await open(), share);
@@ -62,13 +63,17 @@ internal sealed class ReadShares
     /// been read, and hold no other one meanwhile.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="most">Bytes that will be read in all, where that is known to be little.</param>
+    /// <param name="projectId">The project of the client that reads; null for a job, and for a read that clients
+    /// share.</param>
     /// <exception cref="RegistryException">Busy: no place became free in time.</exception>
-    public async ValueTask<Share> JoinAsync(CancellationToken cancellationToken, int most = TogetherBytes)
+    public async ValueTask<Share> JoinAsync(
+        CancellationToken cancellationToken, int most = TogetherBytes, string? projectId = null)
     {
         Interlocked.Increment(ref _waiting);
         try
         {
-            return new Share(this, await _memory.TakeAsync(_memory.Disks, ReaderBytes, cancellationToken), most);
+            return new Share(
+                this, await _memory.TakeAsync(_memory.Disks, projectId, ReaderBytes, cancellationToken), most);
         }
         finally
         {

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Metrics;
 using Registry.Api.Policy;
@@ -90,9 +91,9 @@ internal sealed class StoredDisk : IAsyncDisposable
 
     /// <summary>Checks every reference in an upload that is not committed yet, and keeps its allocation map in the
     /// blob's index. Raw content, a fixed VHD's too, needs no map: the index knows its zeroes.</summary>
-    /// <returns>The disk's virtual size in bytes; null where the engine does not read the format.</returns>
+    /// <returns>The disk; null where the engine does not read the format.</returns>
     /// <exception cref="RegistryException">ImageRejected, with the engine's reason.</exception>
-    public static async ValueTask<long?> IndexAsync(
+    public static async ValueTask<IndexedDisk?> IndexAsync(
         IBlobWriter writer, BlobIndexWriter index, DiskFormat format, CancellationToken cancellationToken)
     {
         if (!FormatNames.IsContainer(format) || format == DiskFormat.Ploop)
@@ -110,7 +111,7 @@ internal sealed class StoredDisk : IAsyncDisposable
                 await AllocationMapWriter.WriteAsync(disk, index.AppendMapAsync, cancellationToken);
             }
 
-            return disk.VirtualSize;
+            return new IndexedDisk(disk.VirtualSize, await NestedReference.FindAsync(disk, cancellationToken));
         }
         catch (ImageFormatException e)
         {
@@ -148,9 +149,15 @@ internal sealed class StoredDisk : IAsyncDisposable
     };
 }
 
+/// <summary>What is known of the disk in an upload.</summary>
+/// <param name="VirtualSize">Bytes of the disk.</param>
+/// <param name="Nested">What in its guest bytes refers to another file; null for nothing.</param>
+internal readonly record struct IndexedDisk(long VirtualSize, string? Nested);
+
 /// <summary>Opens the disks that callers ask for.</summary>
 internal sealed class StoredDisks(
-    IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, RegistryMetrics metrics)
+    IDbContextFactory<RegistryDb> databases, StoreSet stores, PolicyEngine policy, RegistryMetrics metrics,
+    IOptions<RegistryOptions> options)
 {
     /// <summary>Opens an image's disk for a caller.</summary>
     /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Conflict (no bytes yet).</exception>
@@ -189,7 +196,44 @@ internal sealed class StoredDisks(
     private async ValueTask<StoredDisk> OpenAsync(Image image, CancellationToken cancellationToken)
     {
         RequireBytes(image);
-        return await StoredDisk.OpenAsync(stores, image, metrics, cancellationToken);
+        var stored = await StoredDisk.OpenAsync(stores, image, metrics, cancellationToken);
+        try
+        {
+            if (options.Value.Provisioning.NestedReferences == ProvisioningSection.Refuse)
+            {
+                await RequireNotNestedAsync(stored, cancellationToken);
+            }
+
+            return stored;
+        }
+        catch
+        {
+            await stored.DisposeAsync();
+            throw;
+        }
+    }
+
+    private static async ValueTask RequireNotNestedAsync(StoredDisk stored, CancellationToken cancellationToken)
+    {
+        string? nested;
+        try
+        {
+            nested = await NestedReference.FindAsync(stored.Disk, cancellationToken);
+        }
+        catch (ImageFormatException e)
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict, $"Image {stored.Image.Id} cannot be read as a disk: {e.Message}", FormatErrors.Code(e.Error));
+        }
+
+        if (nested is not null)
+        {
+            throw new RegistryException(
+                ErrorCode.Conflict,
+                $"The disk of image {stored.Image.Id} is itself a disk image that refers to another file ({nested}); this " +
+                "server does not provision such disks.",
+                "nested_reference");
+        }
     }
 
     private static void RequireBytes(Image image)

@@ -5,6 +5,10 @@ namespace Registry.Storage.Domain;
 /// Everything that has a rule is a verb. A status changes only through <see cref="ImageStatuses"/>' table.</remarks>
 public sealed partial class Image
 {
+    /// <summary>Name of the attribute that an image has whose disk is itself a disk image that refers to another file. Only
+    /// the registry sets it.</summary>
+    public const string NestedReference = "os_glance_nested_reference";
+
     private Image(string id, string? owner, DateTimeOffset createdAt)
     {
         Id = id;
@@ -173,6 +177,11 @@ public sealed partial class Image
         Checksum = result.Checksum;
         HashAlgorithm = result.HashAlgorithm;
         HashValue = result.HashValue;
+        if (result.NestedReference is { } nested)
+        {
+            SetProperty(NestedReference, nested);
+        }
+
         Touch(now);
     }
 

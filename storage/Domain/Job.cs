@@ -89,6 +89,9 @@ public sealed class Job
     /// <summary>When anybody may take it over, UTC, by the database's clock; null when nobody has it.</summary>
     public DateTimeOffset? LeaseUntil { get; private set; }
 
+    /// <summary>When a worker last got it, UTC, by the database's clock; null before the first time.</summary>
+    public DateTimeOffset? ClaimedAt { get; private set; }
+
     /// <summary>Number of the attempt under way or last made; 0 before the first. The fence: goes up whenever the job
     /// is handed out.</summary>
     public int Attempt { get; private set; }

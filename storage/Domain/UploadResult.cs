@@ -24,6 +24,10 @@ public sealed record UploadResult
     /// <summary>Container format that the bytes have now, to be recorded; null keeps what the owner said.</summary>
     public string? ContainerFormat { get; init; }
 
+    /// <summary>What in the disk inside refers to another file, to be recorded as
+    /// <see cref="Image.NestedReference"/>; null for nothing.</summary>
+    public string? NestedReference { get; init; }
+
     /// <summary>Length in bytes of the blob's index.</summary>
     public required long IndexLength { get; init; }
 

@@ -56,10 +56,12 @@ public sealed class JobQueue(
         }
     }
 
-    /// <summary>Gives a worker the job that has waited longest, if any is due.</summary>
+    /// <summary>Gives a worker a job that is due: of the project that has the fewest running; of several such, of the one
+    /// that got a worker longest ago; of its jobs, the one that has waited longest.</summary>
     /// <remarks>One that has more attempts than it may have is to be given up: those who had it went away, each
     /// time.</remarks>
-    /// <param name="kinds">The kinds that the worker can do.</param>
+    /// <param name="kinds">The kinds that the worker can do; projects share them.</param>
+    /// <param name="exceptProjects">Projects whose jobs are left alone; the empty text is the registry itself.</param>
     /// <param name="owner">The worker, unique among all that ever ran; it has at most one job at a time.</param>
     /// <param name="lease">How long the job is the worker's without renewal.</param>
     /// <param name="cancellationToken">Cancels; not any more once the commit has begun.</param>
@@ -67,16 +69,30 @@ public sealed class JobQueue(
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: the outcome is unknown; a job
     /// that was handed out comes back when its lease runs out.</exception>
     public Task<Job?> LeaseAsync(
+        IReadOnlyCollection<string> kinds,
+        IReadOnlyCollection<string> exceptProjects,
+        string owner,
+        TimeSpan lease,
+        CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(kinds);
+        ArgumentNullException.ThrowIfNull(exceptProjects);
+        return TakeAsync(
+            db => JobClaim.Next(db, kinds.Count, exceptProjects.Count), [.. kinds, .. exceptProjects], owner, lease,
+            cancellationToken);
+    }
+
+    /// <summary>Gives a worker a job that is due, of any project.</summary>
+    /// <inheritdoc cref="LeaseAsync(IReadOnlyCollection{string}, IReadOnlyCollection{string}, string, TimeSpan, CancellationToken)"/>
+    public Task<Job?> LeaseAsync(
         IReadOnlyCollection<string> kinds, string owner, TimeSpan lease, CancellationToken cancellationToken) =>
-        TakeAsync(
-            $"run_after <= {{0}} and kind in ({string.Join(", ", kinds.Select((_, n) => $"{{{n + 3}}}"))})", [.. kinds],
-            owner, lease, cancellationToken);
+        LeaseAsync(kinds, exceptProjects: [], owner, lease, cancellationToken);
 
     /// <summary>Gives a worker a certain job, due or not, if nobody has it.</summary>
     /// <returns>Null when it has ended, somebody has it, or there is none.</returns>
-    /// <inheritdoc cref="LeaseAsync(IReadOnlyCollection{string}, string, TimeSpan, CancellationToken)"/>
+    /// <inheritdoc cref="LeaseAsync(IReadOnlyCollection{string}, IReadOnlyCollection{string}, string, TimeSpan, CancellationToken)"/>
     public Task<Job?> LeaseAsync(Guid id, string owner, TimeSpan lease, CancellationToken cancellationToken) =>
-        TakeAsync("id = {3}", [id], owner, lease, cancellationToken);
+        TakeAsync(JobClaim.Certain, [id], owner, lease, cancellationToken);
 
     /// <summary>Extends a lease from now on, and records how far the work is.</summary>
     /// <exception cref="RegistryException"><see cref="ErrorCode.DatabaseUnavailable"/>: unknown; try again before the
@@ -200,7 +216,7 @@ public sealed class JobQueue(
         && j.Attempt == lease.Attempt);
 
     private Task<Job?> TakeAsync(
-        string which,
+        Func<RegistryDb, string> statement,
         IReadOnlyList<object> arguments,
         string owner,
         TimeSpan lease,
@@ -219,7 +235,7 @@ public sealed class JobQueue(
                 return (earlier.Length > 0
                         ? await ResumeAsync(db, earlier, owner, now, until, cancellationToken).ConfigureAwait(false)
                         : null)
-                    ?? await TakeAsync(db, which, arguments, owner, now, until, cancellationToken).ConfigureAwait(false);
+                    ?? await TakeAsync(db, statement(db), arguments, owner, now, until, cancellationToken).ConfigureAwait(false);
             },
             cancellationToken);
     }
@@ -244,7 +260,7 @@ public sealed class JobQueue(
 
     private async Task<Job?> TakeAsync(
         RegistryDb db,
-        string which,
+        string statement,
         IReadOnlyList<object> arguments,
         string owner,
         DateTimeOffset now,
@@ -253,7 +269,7 @@ public sealed class JobQueue(
     {
         object[] parameters =
             [DatabaseDialect.Parameter(db, now), DatabaseDialect.Parameter(db, until), owner, .. arguments];
-        var taken = await db.Jobs.FromSqlRaw(TakeStatement(db, which), parameters).AsNoTracking()
+        var taken = await db.Jobs.FromSqlRaw(statement, parameters).AsNoTracking()
             .ToListAsync(cancellationToken).ConfigureAwait(false);
         if (taken is [{ Attempt: 1, IsCancelRequested: false } first])
         {
@@ -276,18 +292,6 @@ public sealed class JobQueue(
         db.Events.AddRange(TaskEvents.Of(events, job, now, types));
         await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
     }
-
-    // {0} is now, {1} the end of the lease, {2} the worker, and what tells which job follows.
-    private static string TakeStatement(RegistryDb db, string which) =>
-        $$"""
-        update jobs
-        set status = 'running', lease_owner = {2}, lease_until = {1}, attempt = attempt + 1, updated_at = {0}
-        where id = (
-            select id from jobs
-            where ended_at is null and {{which}} and (status = 'pending' or lease_until < {0})
-            order by run_after, id limit 1 {{DatabaseDialect.SkipLocked(db)}})
-        returning *
-        """;
 
     private Task<bool> PutBackAsync(
         JobLease lease,

@@ -6,11 +6,15 @@ public sealed class MemoryShare : IDisposable
 {
     private readonly MemoryBudget _budget;
     private long _bytes;
+    private IDisposable? _attached;
 
     internal MemoryShare(MemoryBudget budget, long bytes) => (_budget, _bytes) = (budget, bytes);
 
     /// <summary>Bytes held.</summary>
     public long Bytes => Volatile.Read(ref _bytes);
+
+    /// <summary>Ties something to the bytes that is disposed after them; null for nothing.</summary>
+    public void Attach(IDisposable? attached) => _attached = attached;
 
     /// <summary>Takes further bytes where there is room.</summary>
     /// <param name="bytes">Bytes, 0 or more.</param>
@@ -43,5 +47,7 @@ public sealed class MemoryShare : IDisposable
         {
             _budget.Return(bytes);
         }
+
+        Interlocked.Exchange(ref _attached, null)?.Dispose();
     }
 }

@@ -153,7 +153,10 @@ internal static class DatabaseDialect
 
     /// <summary>The end of a query that picks a row to work on: not one that somebody else is just picking.</summary>
     /// <remarks>On SQLite a transaction is the only writer anyway.</remarks>
-    public static string SkipLocked(RegistryDb db) => db.Database.IsSqlite() ? "" : "for update skip locked";
+    /// <param name="db">The database.</param>
+    /// <param name="table">The table's alias in the query.</param>
+    public static string SkipLocked(RegistryDb db, string table) =>
+        db.Database.IsSqlite() ? "" : $"for update of {table} skip locked";
 
     /// <summary>A time as a parameter of hand-written SQL.</summary>
     public static object Parameter(RegistryDb db, DateTimeOffset time) => db.Database.IsSqlite() ? time.UtcTicks : time;

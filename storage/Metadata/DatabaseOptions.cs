@@ -12,6 +12,9 @@ public sealed record DatabaseOptions
     /// <summary>What is noted of what happens, for <see cref="EventOutbox"/>; null for nothing.</summary>
     public EventSelection? Events { get; init; }
 
+    /// <summary>Maximum number of bytes of an image's additional attributes; null for no limit.</summary>
+    public long? PropertyBytesMax { get; init; }
+
     /// <summary>What is given up when the embedded database's disk is full; null for nothing.</summary>
     public DiskReserve? Reserve { get; init; }
 }

@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.ChangeTracking;
+using Microsoft.EntityFrameworkCore.Metadata;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 using Registry.Storage.Domain;
 using Registry.Storage.Domain.Metadefs;
@@ -70,8 +71,14 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
     }
 
     /// <inheritdoc/>
-    protected override void OnModelCreating(ModelBuilder modelBuilder) =>
+    protected override void OnModelCreating(ModelBuilder modelBuilder)
+    {
         modelBuilder.ApplyConfigurationsFromAssembly(typeof(RegistryDb).Assembly);
+        foreach (var column in modelBuilder.Model.GetEntityTypes().SelectMany(table => table.GetProperties()))
+        {
+            RequireNotNegative(column);
+        }
+    }
 
     /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
@@ -89,6 +96,19 @@ public sealed class RegistryDb(DbContextOptions<RegistryDb> options) : DbContext
             configurationBuilder.Properties<ImageVisibility>().UseCollation(ByteOrder);
             configurationBuilder.Properties<MemberStatus>().UseCollation(ByteOrder);
             configurationBuilder.Properties<JobStatus>().UseCollation(ByteOrder);
+        }
+    }
+
+    // Every number is a count, a size or a number of something: a negative one is a fault, and a negative reservation would
+    // be credit.
+    private static void RequireNotNegative(IMutableProperty column)
+    {
+        var type = Nullable.GetUnderlyingType(column.ClrType) ?? column.ClrType;
+        if ((type == typeof(int) || type == typeof(long)) && column.GetComputedColumnSql() is null)
+        {
+            var table = (IMutableEntityType)column.DeclaringType;
+            var name = column.GetColumnName();
+            table.AddCheckConstraint($"ck_{table.GetTableName()}_{name}", $"{name} >= 0");
         }
     }
 

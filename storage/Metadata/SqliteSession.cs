@@ -23,6 +23,7 @@ internal sealed class SqliteSession(DiskReserve? reserve) : DbConnectionIntercep
     private readonly ConditionalWeakTable<object, object> _prepared = [];
     private readonly SemaphoreSlim _writer = new(1, 1);
     private int _writes;
+    private volatile bool _isPrivate;
 
     /// <summary>The session of a context; null on another database.</summary>
     public static SqliteSession? Of(DbContext db) =>
@@ -55,6 +56,21 @@ internal sealed class SqliteSession(DiskReserve? reserve) : DbConnectionIntercep
     public static Task OptimizeAsync(RegistryDb db, CancellationToken cancellationToken) =>
         db.Database.ExecuteSqlRawAsync("PRAGMA analysis_limit = 1000; PRAGMA optimize = 0x10002;", cancellationToken);
 
+    public override InterceptionResult ConnectionOpening(
+        DbConnection connection, ConnectionEventData eventData, InterceptionResult result)
+    {
+        MakePrivate((SqliteConnection)connection);
+        return result;
+    }
+
+    public override ValueTask<InterceptionResult> ConnectionOpeningAsync(
+        DbConnection connection, ConnectionEventData eventData, InterceptionResult result,
+        CancellationToken cancellationToken = default)
+    {
+        MakePrivate((SqliteConnection)connection);
+        return ValueTask.FromResult(result);
+    }
+
     public override void ConnectionOpened(DbConnection connection, ConnectionEndEventData eventData) =>
         Prepare((SqliteConnection)connection);
 
@@ -63,6 +79,15 @@ internal sealed class SqliteSession(DiskReserve? reserve) : DbConnectionIntercep
     {
         Prepare((SqliteConnection)connection);
         return Task.CompletedTask;
+    }
+
+    // Before the first connection is opened: closing a file that SQLite has open would end its locks.
+    private void MakePrivate(SqliteConnection connection)
+    {
+        if (!_isPrivate && Reserve is not { IsReadOnly: true })
+        {
+            _isPrivate = SqliteFiles.MakePrivate(new SqliteConnectionStringBuilder(connection.ConnectionString));
+        }
     }
 
     private void Prepare(SqliteConnection connection)

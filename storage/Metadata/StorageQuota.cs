@@ -19,6 +19,8 @@ public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits =
 
     private const long Mebibyte = 1 << 20;
 
+    private readonly Dictionary<string, long> _held = new(StringComparer.Ordinal);
+
     /// <summary>Whether there is a limit.</summary>
     public bool IsLimited => bytesPerProject is not null || limits is not null;
 
@@ -52,6 +54,46 @@ public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits =
         return await AskAsync(owner, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Counts bytes that a project has on a disk of this process and that no row tells of.</summary>
+    /// <param name="databases">Where the rest of its use is.</param>
+    /// <param name="projectId">The project; null for none, which is not limited.</param>
+    /// <param name="bytes">Bytes, 0 or more.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <returns>Dispose it when the bytes are gone.</returns>
+    /// <exception cref="RegistryException"><see cref="ErrorCode.QuotaExceeded"/>: there is no room.
+    /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>, <see cref="ErrorCode.IdentityUnavailable"/>: it is not
+    /// known.</exception>
+    public async Task<IDisposable> HoldAsync(
+        IDbContextFactory<RegistryDb> databases, string? projectId, long bytes, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        if (!IsLimited || projectId is null)
+        {
+            return new HeldBytes(this, projectId: null, bytes);
+        }
+
+        // Counted first, so that of two that ask at the same time each sees the other.
+        var held = new HeldBytes(this, projectId, bytes);
+        try
+        {
+            var asked = await AskAsync(projectId, cancellationToken).ConfigureAwait(false);
+            return await WriteTransaction.RunAsync(
+                databases,
+                async (db, _) =>
+                {
+                    await RequireRoomAsync(db, asked, projectId, new ProjectNeed(StoredBytes: 0), cancellationToken)
+                        .ConfigureAwait(false);
+                    return held;
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            held.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Bytes to promise, beside those needed, to an upload of unknown length.</summary>
     /// <param name="received">Bytes that it has sent so far.</param>
     internal long Step(long received) => limits is null ? StepBytes : Math.Min(StepBytes, received);
@@ -74,7 +116,8 @@ public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits =
         }
 
         await DatabaseDialect.LockProjectAsync(db, projectId, cancellationToken).ConfigureAwait(false);
-        var taken = await ProjectUsage.TakenBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false);
+        var taken = await ProjectUsage.TakenBytesAsync(db, projectId, cancellationToken).ConfigureAwait(false)
+            + Held(projectId);
         var room = limit - taken;
         return needed <= room
             ? Math.Min(wanted, room)
@@ -124,10 +167,32 @@ public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits =
         }
 
         await DatabaseDialect.LockProjectAsync(db, projectId, cancellationToken).ConfigureAwait(false);
-        RequireWithin(
-            asked,
-            await ProjectUsage.TakenAsync(db, projectId, need.Replaces, cancellationToken).ConfigureAwait(false),
-            need);
+        var taken = await ProjectUsage.TakenAsync(db, projectId, need.Replaces, cancellationToken).ConfigureAwait(false);
+        RequireWithin(asked, taken with { StoredBytes = taken.StoredBytes + Held(projectId) }, need);
+    }
+
+    private long Held(string projectId)
+    {
+        lock (_held)
+        {
+            return _held.GetValueOrDefault(projectId);
+        }
+    }
+
+    private void Hold(string projectId, long bytes)
+    {
+        lock (_held)
+        {
+            var held = _held.GetValueOrDefault(projectId) + bytes;
+            if (held == 0)
+            {
+                _held.Remove(projectId); // there may be any number of projects
+            }
+            else
+            {
+                _held[projectId] = held;
+            }
+        }
     }
 
     // In the words of oslo.limit, which whoever runs a cloud knows.
@@ -153,6 +218,30 @@ public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits =
         more is { } delta && limit >= 0 && (taken + delta) / unit > limit
             ? new Excess(resource, limit, taken / unit, ((taken + delta) / unit) - (taken / unit))
             : null;
+
+    private sealed class HeldBytes : IDisposable
+    {
+        private readonly StorageQuota _quota;
+        private readonly long _bytes;
+        private string? _projectId;
+
+        public HeldBytes(StorageQuota quota, string? projectId, long bytes)
+        {
+            (_quota, _projectId, _bytes) = (quota, projectId, bytes);
+            if (projectId is not null)
+            {
+                quota.Hold(projectId, bytes);
+            }
+        }
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _projectId, null) is { } projectId)
+            {
+                _quota.Hold(projectId, -_bytes);
+            }
+        }
+    }
 
     private sealed record Excess(string Resource, long Limit, long Used, long Delta)
     {

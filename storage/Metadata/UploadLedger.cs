@@ -53,6 +53,7 @@ public sealed partial class UploadLedger(
         long? expectedBytes,
         CancellationToken cancellationToken)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(expectedBytes ?? 0);
         var uploadId = Guid.CreateVersion7(time.GetUtcNow());
         var limits = await quota.AskAsync(databases, imageId, cancellationToken).ConfigureAwait(false);
         return await WriteTransaction.RunAsync(

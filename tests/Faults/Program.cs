@@ -39,6 +39,7 @@ FaultCheck[] checks =
     new ClockSteps(),
     new FlippedBits(),
     new PausedWorkers(),
+    new Fairness(),
 ];
 const int failed = 1, cannotRun = 2, misused = 64;
 string on = "both", only = "";

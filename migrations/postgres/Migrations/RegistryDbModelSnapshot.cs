@@ -278,7 +278,20 @@ namespace Registry.Migrations.Postgres.Migrations
                         .HasDatabaseName("ix_images_public_updated_at")
                         .HasFilter("visibility = 'public'");
 
-                    b.ToTable("images", (string)null);
+                    b.ToTable("images", null, t =>
+                        {
+                            t.HasCheckConstraint("ck_images_generation", "generation >= 0");
+
+                            t.HasCheckConstraint("ck_images_min_disk", "min_disk >= 0");
+
+                            t.HasCheckConstraint("ck_images_min_ram", "min_ram >= 0");
+
+                            t.HasCheckConstraint("ck_images_revision", "revision >= 0");
+
+                            t.HasCheckConstraint("ck_images_size", "size >= 0");
+
+                            t.HasCheckConstraint("ck_images_virtual_size", "virtual_size >= 0");
+                        });
                 });
 
             modelBuilder.Entity("Registry.Storage.Domain.ImageLocation", b =>
@@ -336,7 +349,18 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.HasIndex("StoreId", "ImageId")
                         .HasDatabaseName("ix_image_locations_store_id_image_id");
 
-                    b.ToTable("image_locations", (string)null);
+                    b.HasIndex(new[] { "StoreId", "DamagedAt" }, "ix_image_locations_damaged")
+                        .HasDatabaseName("ix_image_locations_store_id_damaged_at")
+                        .HasFilter("damaged_at is not null");
+
+                    b.ToTable("image_locations", null, t =>
+                        {
+                            t.HasCheckConstraint("ck_image_locations_data_length", "data_length >= 0");
+
+                            t.HasCheckConstraint("ck_image_locations_generation", "generation >= 0");
+
+                            t.HasCheckConstraint("ck_image_locations_index_length", "index_length >= 0");
+                        });
                 });
 
             modelBuilder.Entity("Registry.Storage.Domain.ImageMember", b =>
@@ -461,6 +485,10 @@ namespace Registry.Migrations.Postgres.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("attempts_max");
 
+                    b.Property<DateTimeOffset?>("ClaimedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("claimed_at");
+
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
@@ -580,6 +608,9 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.HasIndex("ImageId", "Id")
                         .HasDatabaseName("ix_jobs_image_id_id");
 
+                    b.HasIndex("Owner", "ClaimedAt")
+                        .HasDatabaseName("ix_jobs_owner_claimed_at");
+
                     b.HasIndex("Owner", "Id")
                         .HasDatabaseName("ix_jobs_owner_id");
 
@@ -587,7 +618,16 @@ namespace Registry.Migrations.Postgres.Migrations
                         .HasDatabaseName("ix_jobs_run_after_id")
                         .HasFilter("ended_at is null");
 
-                    b.ToTable("jobs", (string)null);
+                    b.ToTable("jobs", null, t =>
+                        {
+                            t.HasCheckConstraint("ck_jobs_attempt", "attempt >= 0");
+
+                            t.HasCheckConstraint("ck_jobs_attempts_max", "attempts_max >= 0");
+
+                            t.HasCheckConstraint("ck_jobs_done", "done >= 0");
+
+                            t.HasCheckConstraint("ck_jobs_total", "total >= 0");
+                        });
                 });
 
             modelBuilder.Entity("Registry.Storage.Domain.Metadefs.MetadefAssociation", b =>
@@ -859,7 +899,12 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.HasIndex("Subject", "Number")
                         .HasDatabaseName("ix_events_subject_number");
 
-                    b.ToTable("events", (string)null);
+                    b.ToTable("events", null, t =>
+                        {
+                            t.HasCheckConstraint("ck_events_failures", "failures >= 0");
+
+                            t.HasCheckConstraint("ck_events_number", "number >= 0");
+                        });
                 });
 
             modelBuilder.Entity("Registry.Storage.Domain.StagedBlob", b =>
@@ -931,7 +976,16 @@ namespace Registry.Migrations.Postgres.Migrations
                     b.HasKey("ImageId")
                         .HasName("pk_staged_blobs");
 
-                    b.ToTable("staged_blobs", (string)null);
+                    b.ToTable("staged_blobs", null, t =>
+                        {
+                            t.HasCheckConstraint("ck_staged_blobs_data_length", "data_length >= 0");
+
+                            t.HasCheckConstraint("ck_staged_blobs_disk_bytes", "disk_bytes >= 0");
+
+                            t.HasCheckConstraint("ck_staged_blobs_generation", "generation >= 0");
+
+                            t.HasCheckConstraint("ck_staged_blobs_index_length", "index_length >= 0");
+                        });
                 });
 
             modelBuilder.Entity("Registry.Storage.Metadata.UploadIntent", b =>
@@ -980,7 +1034,12 @@ namespace Registry.Migrations.Postgres.Migrations
                         .IsUnique()
                         .HasDatabaseName("ix_upload_intents_image_id_generation_store_id");
 
-                    b.ToTable("upload_intents", (string)null);
+                    b.ToTable("upload_intents", null, t =>
+                        {
+                            t.HasCheckConstraint("ck_upload_intents_generation", "generation >= 0");
+
+                            t.HasCheckConstraint("ck_upload_intents_reserved_bytes", "reserved_bytes >= 0");
+                        });
                 });
 
             modelBuilder.Entity("Registry.Storage.Domain.ImageLocation", b =>

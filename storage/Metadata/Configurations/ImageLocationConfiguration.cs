@@ -12,6 +12,8 @@ internal sealed class ImageLocationConfiguration : IEntityTypeConfiguration<Imag
         location.HasKey(l => new { l.ImageId, l.StoreId });
         location.Ignore(l => l.Key);
         location.HasIndex(l => new { l.StoreId, l.ImageId });
+        location.HasIndex(l => new { l.StoreId, l.DamagedAt }, "ix_image_locations_damaged")
+            .HasFilter("damaged_at is not null");
         location.Property(l => l.IndexDigest).HasMaxLength(32).IsFixedLength();
     }
 }

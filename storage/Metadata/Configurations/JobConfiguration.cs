@@ -20,5 +20,8 @@ internal sealed class JobConfiguration : IEntityTypeConfiguration<Job>
         job.HasIndex(j => new { j.ImageId, j.Id });
         job.HasIndex(j => new { j.Owner, j.Id });
         job.HasIndex(j => j.EndedAt);
+
+        // Which project was served last.
+        job.HasIndex(j => new { j.Owner, j.ClaimedAt });
     }
 }

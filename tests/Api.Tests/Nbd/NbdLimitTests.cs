@@ -16,6 +16,7 @@ public sealed class NbdLimitTests : IAsyncLifetime
             Settings =
             {
                 ["Registry:Nbd:ConnectionsMax"] = "3",
+                ["Registry:Nbd:HandshakesMax"] = "4",
                 ["Registry:Nbd:HandshakeTimeout"] = "00:00:02",
                 ["Registry:Nbd:Patience"] = "00:00:02",
                 ["Registry:Nbd:OverlayDirectory"] = _overlays.Path,
@@ -40,8 +41,6 @@ public sealed class NbdLimitTests : IAsyncLifetime
         await halfWay.SendAsync(NbdWire.Write, 0, 4096, data: new byte[100]);
         using var idle = await NbdWire.OpenAsync(_app.Port, id);
 
-        // The fourth is not even greeted.
-        await Assert.ThrowsAnyAsync<IOException>(() => NbdWire.ConnectAsync(_app.Port));
         Assert.True(await silent.IsEndedAsync(Promptly));
         Assert.True(await halfWay.IsEndedAsync(Promptly));
 
@@ -49,6 +48,43 @@ public sealed class NbdLimitTests : IAsyncLifetime
         Assert.Equal(new byte[512], await idle.ReadAsync(0, 512));
         using var next = await NbdWire.OpenAsync(_app.Port, id);
         Assert.Equal(new byte[512], await next.ReadAsync(0, 512));
+    }
+
+    [Fact]
+    public async Task Connections_that_choose_nothing_keep_nobody_from_choosing()
+    {
+        var id = await _app.UploadAsync(new byte[1 << 20]);
+        var silent = new List<NbdWire>();
+        for (var i = 0; i < 20; i++)
+        {
+            silent.Add(await NbdWire.ConnectAsync(_app.Port)); // each is greeted, and takes the place of an older one
+        }
+
+        using (var next = await NbdWire.OpenAsync(_app.Port, id))
+        {
+            Assert.Equal(new byte[512], await next.ReadAsync(0, 512));
+            Assert.All(silent[..^2], wire => Assert.True(wire.IsEndedAsync(Promptly).Result));
+        }
+
+        silent.ForEach(wire => wire.Dispose());
+    }
+
+    [Fact]
+    public async Task One_export_more_than_there_are_places_is_refused()
+    {
+        var id = await _app.UploadAsync(new byte[1 << 20]);
+        var open = new List<NbdWire>();
+        for (var i = 0; i < 3; i++)
+        {
+            open.Add(await NbdWire.OpenAsync(_app.Port, id));
+        }
+
+        using (var fourth = await NbdWire.ConnectAsync(_app.Port))
+        {
+            Assert.Equal(NbdWire.Policy, (await fourth.AskAsync(NbdWire.Go, [.. NbdWire.Text(id), 0, 0]))[^1].Type);
+        }
+
+        open.ForEach(wire => wire.Dispose());
     }
 
     [Fact]

@@ -59,7 +59,7 @@ public sealed class UsageTests
     [Fact]
     public void A_project_has_so_many_uploads_at_once_and_others_have_theirs()
     {
-        using var slots = Slots("keystone", max: 3, perProject: 2);
+        var slots = Slots("keystone", max: 3, perProject: 2);
         using var first = slots.Take("a");
         var second = slots.Take("a");
         var refused = Assert.Throws<RegistryException>(() => slots.Take("a"));
@@ -77,7 +77,7 @@ public sealed class UsageTests
     [Fact]
     public void Where_all_are_one_project_it_has_all_there_are()
     {
-        using var slots = Slots("none", max: 3, perProject: 1);
+        var slots = Slots("none", max: 3, perProject: 1);
         using var first = slots.Take("a");
         using var second = slots.Take("a");
         using var third = slots.Take("a");

@@ -31,7 +31,7 @@ internal sealed partial class JobRace : FaultCheck
         var target = Directory.CreateDirectory(Path.Combine(site.Scratch, "volumes")).FullName;
         site.Settings["Registry__Provisioning__Targets__0__Id"] = "volumes";
         site.Settings["Registry__Provisioning__Targets__0__Path"] = target;
-        site.Settings["Registry__Jobs__Workers"] = "2";
+        site.Settings["Registry__Jobs__Workers"] = "4"; // of which one project has half
         using var ledger = new Ledger(Path.Combine(site.Scratch, "acknowledged"));
         var first = await site.StartAsync();
         var second = trial.IsProduction ? await site.StartAsync() : first;

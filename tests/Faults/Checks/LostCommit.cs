@@ -68,7 +68,7 @@ internal sealed class LostCommit : FaultCheck
         }
 
         await registry.StopAsync();
-        site.Settings["Registry__Jobs__Workers"] = "2";
+        site.Settings["Registry__Jobs__Workers"] = "4"; // of which one project has half
         registry = await site.StartAsync();
         await new Invariants(site, ledger) { Quota = 100 << 20 }.RequireAsync(registry);
         return $"{trial.Rounds} rounds of register, upload, tag, order a job, delete: each answered as done, each done once";

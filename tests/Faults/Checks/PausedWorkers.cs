@@ -62,7 +62,7 @@ internal sealed class PausedWorkers : FaultCheck
         site.Settings["Registry__Stores__1__Id"] = PausedRounds.SecondStore;
         site.Settings["Registry__Stores__1__Prefix"] = "copies";
         site.Settings["Registry__Uploads__Lease"] = "00:00:03";
-        site.Settings["Registry__Jobs__Workers"] = "2";
+        site.Settings["Registry__Jobs__Workers"] = "4"; // of which one project has half
         site.Settings["Registry__Outbound__AllowedNetworks"] = "127.0.0.0/8";
         site.Settings["Registry__Outbound__AllowedPorts"] = "";
         site.Settings["Registry__Provisioning__Targets__0__Id"] = PausedRounds.Target;

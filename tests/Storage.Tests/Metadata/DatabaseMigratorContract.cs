@@ -38,7 +38,7 @@ public sealed class SqliteDatabaseMigratorTests(TestDatabases databases)
     public async Task An_upgrade_that_fails_in_its_last_migration_changes_nothing()
     {
         await DowngradeAsync(0);
-        await ExecuteAsync("CREATE TABLE image_tombstones (wrong INTEGER)"); // what the last migration makes
+        await ExecuteAsync("CREATE INDEX ix_jobs_owner_claimed_at ON images (id)"); // what the last migration makes
         var before = await SchemaAsync();
 
         await Assert.ThrowsAnyAsync<Exception>(() => Migrator().MigrateAsync(Cancellation));
@@ -96,6 +96,20 @@ public abstract class DatabaseMigratorContract(TestDatabases databases, Database
             Assert.Empty(await Migrator().PendingAsync(Cancellation));
             Assert.Equal(expected, await SchemaAsync());
         }
+    }
+
+    [Fact]
+    public async Task A_negative_number_of_an_older_schema_becomes_zero()
+    {
+        const string insert =
+            "INSERT INTO upload_intents (id, image_id, generation, store_id, owner, expires_at, reserved_bytes) VALUES";
+        await DowngradeAsync(Migrations.Count - 2);
+        await ExecuteAsync(_kind == DatabaseKind.Sqlite
+            ? $"{insert} ('6F9619FF-8B86-D011-B42D-00CF4FC964FF', 'i', 1, 's', 'o', 0, -5)"
+            : $"{insert} (gen_random_uuid(), 'i', 1, 's', 'o', now(), -5)");
+        Assert.Equal(-5L, await ScalarAsync("SELECT reserved_bytes FROM upload_intents"));
+        await Migrator().MigrateAsync(Cancellation);
+        Assert.Equal(0L, await ScalarAsync("SELECT reserved_bytes FROM upload_intents"));
     }
 
     [Fact]
@@ -157,11 +171,14 @@ public abstract class DatabaseMigratorContract(TestDatabases databases, Database
               SELECT type || ' ' || name || ' ' || tbl_name AS "Value" FROM sqlite_master
               WHERE name NOT LIKE 'sqlite_%'
               UNION SELECT m.name || '.' || c.name || ' ' || c.type || c."notnull" FROM sqlite_master m, pragma_table_info(m.name) c
+              UNION SELECT name || ' checks ' || (length(sql) - length(replace(sql, 'CHECK', ''))) / 5 FROM sqlite_master
+                WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
               """
             : """
               select 'index ' || indexdef as "Value" from pg_indexes where schemaname = 'public'
               union select table_name || '.' || column_name || ' ' || data_type || is_nullable from information_schema.columns
               where table_schema = 'public'
+              union select 'constraint ' || conname || pg_get_constraintdef(oid) from pg_constraint where contype = 'c'
               """).ToListAsync(Cancellation);
         return [.. lines.Where(line => !line.Contains("__EFMigrationsLock", StringComparison.Ordinal))
             .Order(StringComparer.Ordinal)];
