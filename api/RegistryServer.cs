@@ -10,6 +10,7 @@ using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Registry.Api.Auth;
 using Registry.Api.Cache;
+using Registry.Api.Configuration;
 using Registry.Api.Connections;
 using Registry.Api.Cors;
 using Registry.Api.Errors;
@@ -54,7 +55,9 @@ public static class RegistryServer
     /// <exception cref="ConfigurationException">The configuration cannot be used.</exception>
     public static WebApplication Build(WebApplicationBuilder builder)
     {
-        var options = builder.Configuration.GetSection("Registry").Get<RegistryOptions>() ?? new RegistryOptions();
+        var section = builder.Configuration.GetSection("Registry");
+        SettingsShape.Require(section, typeof(RegistryOptions));
+        var options = section.Get<RegistryOptions>() ?? new RegistryOptions();
         options.Validate();
         var directory = options.IsEmbedded
             ? DataDirectory.Take(options.DataDirectory, options.Database.ReserveBytes)

@@ -5,6 +5,8 @@ namespace Registry.Api.Auth;
 /// <summary>Registry:Auth.</summary>
 public sealed record AuthSection
 {
+    private static readonly string[] Loopback = ["127.0.0.0/8", "::1/128"];
+
     /// <summary>none: every caller is the administrator of <see cref="Project"/>; keystone: bearers of Keystone's
     /// tokens; proxy: whoever an authenticating proxy in front says.</summary>
     public string Kind { get; init; } = "none";
@@ -22,8 +24,9 @@ public sealed record AuthSection
     /// <summary>The identity service, for kind keystone.</summary>
     public KeystoneSection Keystone { get; init; } = new();
 
-    /// <summary>Addresses and networks (10.1.2.0/24) whose identity headers are believed, for kind proxy.</summary>
-    public IReadOnlyList<string> TrustedProxies { get; init; } = ["127.0.0.0/8", "::1/128"];
+    /// <summary>Addresses and networks (10.1.2.0/24) whose identity headers are believed, for kind proxy; empty for the
+    /// loopback addresses. The default is not in the list itself: what is configured would be added to it.</summary>
+    public IReadOnlyList<string> TrustedProxies { get; init; } = [];
 
     /// <summary>Checks what can be checked before anything starts.</summary>
     /// <exception cref="ConfigurationException">One clear line on what is wrong.</exception>
@@ -52,7 +55,7 @@ public sealed record AuthSection
 
     /// <summary>The networks of <see cref="TrustedProxies"/>.</summary>
     internal IReadOnlyList<IPNetwork> TrustedNetworks() =>
-        [.. TrustedProxies.Select(text => TryParse(text, out var network) ? network : default)];
+        [.. (TrustedProxies.Count > 0 ? TrustedProxies : Loopback).Select(text => TryParse(text, out var network) ? network : default)];
 
     private static bool TryParse(string text, out IPNetwork network)
     {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging.Console;
+using Registry.Api.Configuration;
 
 namespace Registry.Api.Cli;
 
@@ -75,12 +76,7 @@ internal static class ServeCommand
         var builder = WebApplication.CreateBuilder(["--hostBuilder:reloadConfigOnChange=false"]);
         if (config is not null)
         {
-            if (!config.Exists)
-            {
-                throw new ConfigurationException($"The configuration file '{config}' does not exist.");
-            }
-
-            builder.Configuration.AddJsonFile(config.FullName, optional: false, reloadOnChange: false);
+            ConfigurationFile.Add(builder.Configuration, config);
             builder.Configuration.AddEnvironmentVariables();
         }
 
