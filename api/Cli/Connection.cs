@@ -24,16 +24,25 @@ internal static class ConnectionOptions
         Recursive = true,
     };
 
+    private static readonly Option<string?> GrpcUrl = new("--grpc-url")
+    {
+        Description = "The server's gRPC address, where its own answer is not to be followed [REGISTRY_GRPC_URL]",
+        Recursive = true,
+    };
+
     /// <summary>Adds the options to all verbs.</summary>
     public static void AddTo(RootCommand root)
     {
         root.Add(Url);
+        root.Add(GrpcUrl);
         root.Add(Token);
     }
 
     /// <summary>Connects as the command line says.</summary>
     public static Task<Connection> ConnectAsync(ParseResult parsed, CancellationToken cancellationToken) =>
-        Connection.OpenAsync(UrlOf(parsed), TokenOf(parsed), cancellationToken);
+        Connection.OpenAsync(
+            UrlOf(parsed), TokenOf(parsed), cancellationToken,
+            parsed.GetValue(GrpcUrl) ?? Environment.GetEnvironmentVariable("REGISTRY_GRPC_URL"));
 
     /// <summary>The Image API of the server that the command line names.</summary>
     public static ImageApi ImageApiOf(ParseResult parsed) => new(UrlOf(parsed), TokenOf(parsed));
@@ -105,15 +114,46 @@ internal sealed class Connection : IDisposable
     /// <summary>The jobs service.</summary>
     public Protos.V1.Jobs.JobsClient Jobs { get; }
 
-    /// <summary>Asks the server where its gRPC is and opens a channel.</summary>
-    /// <exception cref="CommandException">Nothing answers there, or not a registry.</exception>
-    public static async Task<Connection> OpenAsync(string url, string? token, CancellationToken cancellationToken)
+    /// <summary>Opens a channel to the server's gRPC, and asks the server where that is unless the user says so.</summary>
+    /// <param name="url">The server's HTTP address.</param>
+    /// <param name="token">Identity token; null or empty for none.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <param name="grpcUrl">The server's gRPC address; null or empty to ask.</param>
+    /// <exception cref="CommandException">Nothing answers there, or not a registry, or it names another host.</exception>
+    public static async Task<Connection> OpenAsync(
+        string url, string? token, CancellationToken cancellationToken, string? grpcUrl = null)
     {
-        if (!Uri.TryCreate(url, UriKind.Absolute, out var address))
+        var address = Address(url);
+        var headers = new Metadata();
+        if (!string.IsNullOrEmpty(token))
         {
-            throw new CommandException($"'{url}' is not a URL.");
+            headers.Add("x-auth-token", token);
         }
 
+        if (!string.IsNullOrEmpty(grpcUrl))
+        {
+            return Open(Address(grpcUrl), headers);
+        }
+
+        var grpc = await AskAsync(url, address, cancellationToken);
+        if (headers.Count > 0)
+        {
+            NamedServer.RequireSame(address, grpc, "gRPC", $"If that is right, add --grpc-url {grpc.GetLeftPart(UriPartial.Authority)}");
+        }
+
+        return Open(grpc, headers);
+    }
+
+    private static Uri Address(string url) =>
+        Uri.TryCreate(url, UriKind.Absolute, out var address) && address.Scheme is "http" or "https"
+            ? address
+            : throw new CommandException($"'{url}' is not a URL.");
+
+    private static Connection Open(Uri grpc, Metadata headers) =>
+        new(GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
+
+    private static async Task<Uri> AskAsync(string url, Uri address, CancellationToken cancellationToken)
+    {
         using var http = new HttpClient { Timeout = Timeout.InfiniteTimeSpan };
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         patience.CancelAfter(Patience);
@@ -121,15 +161,7 @@ internal sealed class Connection : IDisposable
         {
             await using var body = await http.GetStreamAsync(new Uri(address, "/registry/v1"), patience.Token);
             using var description = await JsonDocument.ParseAsync(body, default, patience.Token);
-            var grpc = description.RootElement.GetProperty("grpc").GetString()!;
-            var headers = new Metadata();
-            if (!string.IsNullOrEmpty(token))
-            {
-                headers.Add("x-auth-token", token);
-            }
-
-            return new Connection(
-                GrpcChannel.ForAddress(grpc, new GrpcChannelOptions { ServiceConfig = Patient }), headers);
+            return Address(description.RootElement.GetProperty("grpc").GetString()!);
         }
         catch (HttpRequestException e)
         {
@@ -139,7 +171,7 @@ internal sealed class Connection : IDisposable
         {
             throw new CommandException($"what is at {url} does not answer.");
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException)
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
         {
             throw new CommandException($"what answers at {url} is not a registry.");
         }

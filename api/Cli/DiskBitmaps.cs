@@ -24,7 +24,7 @@ internal static class DiskBitmaps
             }
             else if (skipsBroken)
             {
-                await Console.Error.WriteLineAsync($"registry: warning: Skipping inconsistent bitmap '{bitmap.Name}'");
+                await Console.Error.WriteLineAsync($"registry: warning: Skipping inconsistent bitmap '{Terminal.Printable(bitmap.Name)}'");
             }
             else
             {

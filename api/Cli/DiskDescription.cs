@@ -74,7 +74,7 @@ internal sealed class DiskDescription
     /// <summary>Prints it for people.</summary>
     public void WriteHuman()
     {
-        Console.WriteLine($"image: {_path}");
+        Terminal.WriteLine($"image: {_path}");
         Console.WriteLine($"file format: {_format}");
         Console.WriteLine($"virtual size: {Sizes.Show(_virtualSize)} ({_virtualSize} bytes)");
         Console.WriteLine($"disk size: {Sizes.Show(_allocated)}");
@@ -84,8 +84,8 @@ internal sealed class DiskDescription
         if (_image?.Extensions.BackingName is { } name)
         {
             var actual = name == FullBackingName ? "" : $" (actual path: {FullBackingName})";
-            Console.WriteLine($"backing file: {name}{actual}");
-            Console.Write(BackingFormat is null ? "" : $"backing file format: {BackingFormat}\n");
+            Terminal.WriteLine($"backing file: {name}{actual}");
+            Console.Write(BackingFormat is null ? "" : $"backing file format: {Terminal.Printable(BackingFormat)}\n");
         }
 
         DiskSnapshotCommand.Write(_snapshots.Items);
@@ -253,7 +253,7 @@ internal sealed class DiskDescription
     {
         foreach (var (name, value) in values)
         {
-            Console.Write($"{new string(' ', indent)}{name.Replace('-', ' ')}:");
+            Console.Write($"{new string(' ', indent)}{Terminal.Printable(name.Replace('-', ' '))}:");
             switch (value)
             {
                 case List<(string, object)> nested:
@@ -268,7 +268,7 @@ internal sealed class DiskDescription
                     Console.WriteLine(flag ? " true" : " false");
                     break;
                 default:
-                    Console.WriteLine($" {value}");
+                    Terminal.WriteLine($" {value}");
                     break;
             }
         }

@@ -108,7 +108,8 @@ internal sealed class ImageApi : IDisposable
             try
             {
                 var found = await FindImageAsync(idOrName, cancellationToken);
-                return (found.GetProperty("id").GetString()!, found.GetProperty("os_hash_value").GetString() ?? "");
+                return (NamedServer.RequireId(found.GetProperty("id").GetString()),
+                    NamedServer.RequireDigest(found.GetProperty("os_hash_value").GetString()));
             }
             catch (ImageApiException e) when (e.Status == HttpStatusCode.ServiceUnavailable && pause < BusyPauseMax)
             {
@@ -142,6 +143,10 @@ internal sealed class ImageApi : IDisposable
             }
 
             next = page.TryGetProperty("next", out var link) ? link.GetString() : null;
+            if (next is not null)
+            {
+                NamedServer.RequireSame(_root, At(next), "the next page", "Name that server instead.");
+            }
         }
     }
 
@@ -157,7 +162,7 @@ internal sealed class ImageApi : IDisposable
         HttpMethod method, string path, HttpContent? content, CancellationToken cancellationToken,
         (string Name, string Value)? header = null)
     {
-        using var request = new HttpRequestMessage(method, new Uri(_root, path.TrimStart('/'))) { Content = content };
+        using var request = new HttpRequestMessage(method, At(path)) { Content = content };
         if (header is { } more)
         {
             request.Headers.Add(more.Name, more.Value);
@@ -233,6 +238,8 @@ internal sealed class ImageApi : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
+
+    private Uri At(string path) => new(_root, path.TrimStart('/'));
 
     /// <summary>The sentence in a refusal's JSON, in which Glance puts line breaks of HTML; null where there is none.</summary>
     internal static string? Sentence(string text)

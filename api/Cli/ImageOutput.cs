@@ -13,7 +13,7 @@ internal static class ImageOutput
     {
         foreach (var (name, value) in Lines(image))
         {
-            Console.WriteLine($"{name,-18}{value}");
+            Terminal.WriteLine($"{name,-18}{value}");
         }
     }
 

@@ -43,9 +43,9 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
             }
             catch (RpcException e)
             {
+                var isQueued = await FindAsync(cancellationToken) is { Status: "queued" };
                 throw new CommandException(
-                    $"{RegistryCommand.Sentence(e)} Image {id} has no data: push again with --id {id}, " +
-                    "or remove it with 'registry rm'.");
+                    RegistryCommand.Sentence(e) + (isQueued ? $" Image {id} has no data: push again with --id {id}." : ""));
             }
         }
     }
@@ -156,7 +156,7 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
             ? image
             : throw new CommandException(
                 $"image {id} is not the file: its SHA-512 is {image.HashValue}, not {_sent}, so it was damaged on its way to " +
-                "the registry; remove it with 'registry rm' and push again. (damaged_on_the_way)");
+                "the registry. (damaged_on_the_way)");
     }
 
     private bool IsSame(Image image) => image.Id.Equals(id, StringComparison.OrdinalIgnoreCase)

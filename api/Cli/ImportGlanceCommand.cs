@@ -94,7 +94,7 @@ internal static class ImportGlanceCommand
                 report.Add(line);
                 if (!wishes.IsJson)
                 {
-                    Console.WriteLine(line);
+                    Terminal.WriteLine(line.ToString());
                 }
             }
 
@@ -117,7 +117,7 @@ internal static class ImportGlanceCommand
 
         foreach (var line in report.Summary(wishes.IsRehearsal))
         {
-            Console.WriteLine(line);
+            Terminal.WriteLine(line);
         }
     }
 

@@ -26,7 +26,7 @@ internal static class JobOutput
 
         foreach (var (name, value) in Lines(job))
         {
-            Console.WriteLine($"{name,-18}{value}");
+            Terminal.WriteLine($"{name,-18}{value}");
         }
     }
 

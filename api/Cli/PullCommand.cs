@@ -56,6 +56,11 @@ internal static class PullCommand
             {
                 await foreach (var message in ReadAsync(registry, image.Id, offset, cancellationToken))
                 {
+                    if (LengthOf(message) < 0 || LengthOf(message) > image.Size - offset)
+                    {
+                        throw new CommandException($"the server sends more than the image's {image.Size} bytes.");
+                    }
+
                     var length = await TakeAsync(message, offset, target, hash, cancellationToken);
                     offset += length;
                     progress.Add(length);

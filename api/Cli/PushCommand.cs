@@ -103,7 +103,7 @@ internal static class PushCommand
         {
             throw new CommandException(
                 $"image {image.Id} was registered otherwise than asked: the request or its answer was damaged on the way; "
-                + "remove it with 'registry rm' and push again. (damaged_on_the_way)");
+                + "compare 'registry show' with what was asked. (damaged_on_the_way)");
         }
     }
 
@@ -111,7 +111,7 @@ internal static class PushCommand
     {
         if (isQuiet)
         {
-            Console.WriteLine(image.Id);
+            Terminal.WriteLine(image.Id);
         }
         else if (isJson)
         {

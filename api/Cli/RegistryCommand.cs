@@ -57,7 +57,7 @@ public static class RegistryCommand
         }
         catch (Exception e)
         {
-            await Console.Error.WriteLineAsync("registry: " + (Sentence(e) ?? Bug(e)));
+            await Console.Error.WriteLineAsync("registry: " + Terminal.Printable(Sentence(e) ?? Bug(e)));
             if (Environment.GetEnvironmentVariable("REGISTRY_DEBUG") == "1")
             {
                 await Console.Error.WriteLineAsync(e.ToString());
@@ -85,7 +85,7 @@ public static class RegistryCommand
 
         var mistake = parsed.Errors[0].Message.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0);
         var help = command is RootCommand ? "registry --help" : $"registry {verbs} --help";
-        await Console.Error.WriteLineAsync($"registry: {string.Join(' ', mistake)}\nTry '{help}' for more information.");
+        await Console.Error.WriteLineAsync($"registry: {Terminal.Printable(string.Join(' ', mistake))}\nTry '{help}' for more information.");
         return Failed;
     }
 

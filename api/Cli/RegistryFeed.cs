@@ -22,7 +22,9 @@ internal sealed class RegistryFeed : IDiskFeed, IDisposable
     /// <param name="token">Identity token; null or empty for none.</param>
     public RegistryFeed(string url, string? token)
     {
-        _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectAsync, MaxResponseDrainSize = 0 })
+        // A redirection would take the token along.
+        var handler = new SocketsHttpHandler { ConnectCallback = ConnectAsync, MaxResponseDrainSize = 0, AllowAutoRedirect = false };
+        _http = new HttpClient(handler)
         {
             BaseAddress = new Uri(url),
             Timeout = Timeout.InfiniteTimeSpan,

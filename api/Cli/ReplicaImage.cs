@@ -20,7 +20,7 @@ internal sealed class ReplicaImage
     /// <param name="withOwner">Whether the owner counts.</param>
     public ReplicaImage(JsonElement image, bool withOwner)
     {
-        (Id, Name, Status) = (Text(image, "id") ?? "", Text(image, "name"), Text(image, "status") ?? "");
+        (Id, Name, Status) = (NamedServer.RequireId(Text(image, "id")), Text(image, "name"), Text(image, "status") ?? "");
         (Owner, IsShared) = (Text(image, "owner"), Text(image, "visibility") == "shared");
         (Checksum, Algorithm, Hash) = (Text(image, "checksum"), Text(image, "os_hash_algo"), Text(image, "os_hash_value"));
         Size = image.TryGetProperty("size", out var size) && size.ValueKind == JsonValueKind.Number ? size.GetInt64() : null;

@@ -54,7 +54,7 @@ internal static class ReplicateCommand
                 lines.Add(line);
                 if (!isJson)
                 {
-                    Console.WriteLine(Human(line));
+                    Terminal.WriteLine(Human(line));
                 }
             }
 

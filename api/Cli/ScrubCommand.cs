@@ -70,7 +70,7 @@ internal static class ScrubCommand
         {
             string Text(string name) => finding.GetProperty(name).ToString();
             var removed = finding.GetProperty("isRemoved").GetBoolean() ? "; removed" : "";
-            Console.WriteLine(
+            Terminal.WriteLine(
                 $"{Text("problem")}: {Text("imageId")}/{Text("generation")} in store {Text("storeId")}: " +
                 $"{Text("detail")}{removed}");
         }

@@ -91,7 +91,7 @@ internal static class TasksCommand
 
             foreach (var member in task.EnumerateObject().Where(member => member.Name is not ("self" or "schema")))
             {
-                Console.WriteLine($"{member.Name,-18}{member.Value}");
+                Terminal.WriteLine($"{member.Name,-18}{member.Value}");
             }
 
             return 0;

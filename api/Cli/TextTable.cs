@@ -6,7 +6,7 @@ internal static class TextTable
     /// <summary>Prints a table on standard output.</summary>
     public static void Write(string[] header, IEnumerable<string[]> lines)
     {
-        List<string[]> rows = [header, .. lines];
+        List<string[]> rows = [header, .. lines.Select(line => Array.ConvertAll(line, Terminal.Printable))];
         var widths = Enumerable.Range(0, header.Length).Select(column => rows.Max(row => row[column].Length)).ToArray();
         foreach (var row in rows)
         {
