@@ -16,7 +16,7 @@ internal sealed class TransportMemory(ProcessMemory memory) : MemoryPool<byte>, 
     public const int BlockBytes = 64 * 1024;
 
     private const int KeptMax = 256;
-    private const int KeptShare = 32; // of the budget
+    private const int KeptShare = 8; // of the budget: a block that is not kept is garbage until the oldest generation is collected
 
     private readonly ConcurrentQueue<Block> _free = [];
     private readonly MemoryBudget _budget = memory.Whole;

@@ -80,8 +80,8 @@ public sealed class ProcessMemory
     public MemoryBudget Exports { get; }
 
     /// <summary>The budget of a process.</summary>
-    /// <param name="availableBytes">What the collector may use at most: three quarters of a container's limit, or the
-    /// machine's memory.</param>
+    /// <param name="availableBytes">What the collector may use at most: three fifths of the memory of the container, or of the
+    /// machine (System.GC.HeapHardLimitPercent in the project file).</param>
     /// <remarks>Half, because a collector needs room to work in, and because what a buffer carries is copied at the edges
     /// of the runtime.</remarks>
     public static long BudgetOf(long availableBytes) => Math.Max(BudgetLeast, (availableBytes - ProcessBytes) / 2);
