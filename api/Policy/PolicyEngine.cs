@@ -156,8 +156,9 @@ public sealed class PolicyEngine
         // The answer to an invitation is the invited project's, not that of the project that invites.
         if (rule == "modify_member")
         {
-            return memberId == caller.ProjectId && image.Owner != caller.ProjectId
-                ? null
+            var isInvited = image.Members.Any(member => member.MemberId == memberId);
+            return !isInvited || (memberId == caller.ProjectId && image.Owner != caller.ProjectId)
+                ? null // of a project that is no member the answer is that there is none
                 : NotOwner("You are not permitted to modify 'status' on this image member.");
         }
 

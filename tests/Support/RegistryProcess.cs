@@ -113,9 +113,9 @@ public sealed partial class RegistryProcess : IAsyncDisposable
         Assert.True(done.ExitCode == 0, done.Output + done.Error);
     }
 
-    /// <summary>The server as it was built with these tests.</summary>
-    public static string Executable { get; } = RepositoryTree.File(
-        "artifacts", "bin", "Registry.Api", "release", "registry");
+    /// <summary>The server as it was built with these tests, or the program that REGISTRY_PROGRAM names: a published one.</summary>
+    public static string Executable { get; } = Environment.GetEnvironmentVariable("REGISTRY_PROGRAM")
+        ?? RepositoryTree.File("artifacts", "bin", "Registry.Api", "release", "registry");
 
     /// <summary>Ends it as an operator would, and requires that it ends well.</summary>
     public async Task StopAsync()

@@ -183,7 +183,7 @@ public abstract partial class UploadContract
                     "Content-Length: 9000000\r\n\r\n"),
                 RegistryApp.Stop);
             await client.GetStream().WriteAsync(new byte[sent], RegistryApp.Stop);
-            await UntilAsync(id, "saving");
+            await UntilAsync(id, sent > 0 ? "saving" : "queued"); // an upload begins with its first byte
         }
 
         await UntilAsync(id, "queued");

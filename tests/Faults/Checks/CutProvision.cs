@@ -27,6 +27,9 @@ internal sealed class CutProvision : FaultCheck
     public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         var qemu = ExternalTool.At(

@@ -29,6 +29,9 @@ internal sealed class Deactivated : FaultCheck
     public override int SmokeRounds => 2;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

@@ -42,6 +42,9 @@ internal sealed class Fairness : FaultCheck
     public override int SmokeRounds => 3;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

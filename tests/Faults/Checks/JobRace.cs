@@ -25,6 +25,9 @@ internal sealed partial class JobRace : FaultCheck
     public override int SmokeRounds => 30;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

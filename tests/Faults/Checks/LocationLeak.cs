@@ -25,6 +25,9 @@ internal sealed class LocationLeak : FaultCheck
         """;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

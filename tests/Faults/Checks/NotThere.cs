@@ -45,6 +45,9 @@ internal sealed class NotThere : FaultCheck
     public override int SmokeRounds => 1;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

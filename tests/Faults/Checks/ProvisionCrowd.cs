@@ -27,6 +27,9 @@ internal sealed class ProvisionCrowd : FaultCheck
     public override int SmokeRounds => 4;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

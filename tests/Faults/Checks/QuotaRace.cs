@@ -23,6 +23,9 @@ internal sealed class QuotaRace : FaultCheck
     public override int Rounds => 5;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();
