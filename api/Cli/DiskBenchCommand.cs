@@ -72,7 +72,7 @@ internal sealed class DiskBenchCommand
         }
 
         await using var disk = await DiskFile.OpenAsync(
-            path, parsed.GetValue(_format), parsed.GetValue(_passphrase), cancellationToken);
+            path, parsed.GetValue(_format), parsed.GetValue(_passphrase), parsed.GetValue(_share), cancellationToken);
         await RunAsync(
             plan,
             disk.Image.VirtualSize,

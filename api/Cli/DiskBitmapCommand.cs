@@ -107,6 +107,11 @@ internal sealed class DiskBitmapCommand
         // What the image itself holds has been stored by the actions before.
         var other = parsed.GetValue(_source);
         await using var opened = other is null ? null : FileBytes.OpenRead(other);
+        if (opened is not null && opened.Identity() != edit.Bytes.Identity())
+        {
+            opened.Claim(ImageUse.Read);
+        }
+
         var options = DiskOpenOptions.Local(other ?? edit.Bytes.Path) with { MetadataOnly = true };
         await using var image = await QcowImage.OpenAsync(opened ?? edit.Bytes, options, cancellationToken);
         var bitmap = (await image.ReadBitmapsAsync(cancellationToken)).FirstOrDefault(other => other.Name == source)

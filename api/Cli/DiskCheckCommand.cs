@@ -24,7 +24,7 @@ internal static class DiskCheckCommand
         repair.AcceptOnlyFromAmong("leaks", "all");
         var cache = new Option<string?>("-T") { Description = "Cache mode of qemu-img; ignored" };
         var quiet = new Option<bool>("-q", "--quiet") { Description = "Print nothing but errors" };
-        var share = new Option<bool>("-U", "--force-share") { Description = "Check a file that is being written" };
+        var share = DiskFile.ShareOption();
         var command = new Command("check", """
             Check the metadata of a qcow2 image. Exit code 0: clean, 1: could not be checked, 2: corrupt, 3: leaked clusters
             only, 63: the format has no check.
@@ -39,11 +39,12 @@ internal static class DiskCheckCommand
                     parsed.GetValue(format),
                     parsed.GetValue(repair),
                     Form(output.IsJson(parsed), parsed.GetValue(quiet)),
+                    parsed.GetValue(share),
                     cancellationToken);
             }
             catch (Exception e) when (RegistryCommand.Sentence(e) is { } sentence)
             {
-                await Console.Error.WriteLineAsync("registry: " + sentence);
+                await Console.Error.WriteLineAsync("registry: " + Terminal.Printable(sentence));
                 return Failed;
             }
         });
@@ -61,9 +62,15 @@ internal static class DiskCheckCommand
         isQuiet ? Output.Nothing : isJson ? Output.Json : Output.Human;
 
     private static async Task<int> RunAsync(
-        string path, string? format, string? repair, Output output, CancellationToken cancellationToken)
+        string path, string? format, string? repair, Output output, bool isShared, CancellationToken cancellationToken)
     {
+        if (repair is not null && isShared)
+        {
+            throw new CommandException("-r and -U exclude each other: an image that another process writes to is not repaired");
+        }
+
         await using var bytes = repair is null ? FileBytes.OpenRead(path) : FileBytes.OpenWrite(path);
+        bytes.Claim(repair is not null ? ImageUse.Write : isShared ? ImageUse.Shared : ImageUse.Read);
         var kind = DiskFile.FormatOf(format) ?? await DiskImages.DetectAsync(bytes, cancellationToken);
         if (kind != DiskFormat.Qcow2)
         {

@@ -20,7 +20,7 @@ internal static class DiskCommand
           - Passphrases come from --passphrase-file; --object, --image-opts and --target-image-opts are not known.
             New encryption is luks, with encrypt.iterations where qemu-img measures encrypt.iter-time. check needs no
             passphrase.
-          - Nothing is locked, and everything goes through the page cache: -U, -t, -T, -i and -n of bench change nothing.
+          - Everything goes through the page cache: -t, -T, -i and -n of bench change nothing.
           - check tells how much is wrong, not each place. -p draws a bar when it is on a terminal.
           - An image whose tables lie outside its file is refused, and a damaged qcow2 header is not taken for raw.
           - The relative name of a data file is relative to the image, not to the working directory.

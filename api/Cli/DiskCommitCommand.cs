@@ -55,9 +55,10 @@ internal sealed class DiskCommitCommand
         if (below.Depth == 1)
         {
             // The one image is changed, and so is the one below it.
-            await using var edit = await DiskEdit.OpenAsync(path, "qcow2", passphrase, cancellationToken);
             await using var target = await DiskEdit.OpenAsync(
                 below.Path, below.Format, passphrase, cancellationToken, isShared: true);
+            await using var edit = await DiskEdit.OpenAsync(
+                path, "qcow2", passphrase, cancellationToken, claimed: target.Bytes.Identity());
             using var shown = DiskProgress.Begin(isShown, "commit", edit.Disk.VirtualSize);
             var empties = !parsed.GetValue(_keep) && parsed.GetValue(_base) is null;
             await edit.Qcow.CommitToAsync(new PacedDisk(target.Disk, rate), empties, shown, cancellationToken);
@@ -65,9 +66,13 @@ internal sealed class DiskCommitCommand
         }
         else
         {
-            await using var disk = await DiskFile.OpenAsync(path, "qcow2", passphrase, cancellationToken);
             await using var target = await DiskEdit.OpenAsync(
                 below.Path, below.Format, passphrase, cancellationToken, isShared: true);
+            var options = DiskFile.Options(path, passphrase, isShared: false) with
+            {
+                Gate = new LocalFilesGate(path) { Claimed = target.Bytes.Identity() },
+            };
+            await using var disk = await DiskFile.OpenAsync(path, "qcow2", options, cancellationToken);
             using var shown = DiskProgress.Begin(isShown, "commit", disk.Image.VirtualSize);
             await CommitAsync(disk.Image, target, below.Depth, rate, shown, cancellationToken);
             shown?.Complete();
@@ -125,7 +130,7 @@ internal sealed class DiskCommitCommand
         string path, string? format, CancellationToken cancellationToken)
     {
         await using var file = await DiskFile.OpenAsync(
-            path, format, DiskOpenOptions.Local(path) with { MetadataOnly = true }, cancellationToken);
+            path, format, DiskFile.Options(path, null, isShared: true) with { MetadataOnly = true }, cancellationToken);
         return file.Image is QcowImage { Extensions: { BackingName: { } name } extensions }
             ? (LocalFilesGate.PathOf(path, name), extensions.BackingFormat)
             : null;

@@ -35,10 +35,10 @@ internal static class DiskCompareCommand
             {
                 await using var a = await DiskFile.OpenAsync(
                     parsed.GetValue(first)!, parsed.GetValue(firstFormat), parsed.GetValue(passphrase),
-                    cancellationToken);
+                    parsed.GetValue(share), cancellationToken);
                 await using var b = await DiskFile.OpenAsync(
                     parsed.GetValue(second)!, parsed.GetValue(secondFormat), parsed.GetValue(passphrase),
-                    cancellationToken);
+                    parsed.GetValue(share), cancellationToken);
                 return await RunAsync(
                     a.Image,
                     b.Image,
@@ -49,7 +49,7 @@ internal static class DiskCompareCommand
             }
             catch (Exception e) when (RegistryCommand.Sentence(e) is { } sentence)
             {
-                await Console.Error.WriteLineAsync("registry: " + sentence);
+                await Console.Error.WriteLineAsync("registry: " + Terminal.Printable(sentence));
                 return Failed;
             }
         });

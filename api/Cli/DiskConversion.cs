@@ -20,6 +20,9 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
     /// <summary>File with the passphrase of encrypted disks; null for none.</summary>
     public string? PassphraseFile { get; init; }
 
+    /// <summary>Whether other processes may write to the sources meanwhile.</summary>
+    public bool IsShared { get; init; }
+
     /// <summary>Whether the target is qcow2 (otherwise raw).</summary>
     public bool IsQcow { get; init; }
 
@@ -76,7 +79,11 @@ internal sealed class DiskConversion(IReadOnlyList<string> sources, string targe
         {
             foreach (var source in sources)
             {
-                var opening = DiskFile.Options(source, PassphraseFile) with { Snapshot = Snapshot };
+                var opening = DiskFile.Options(source, PassphraseFile, IsShared) with
+                {
+                    Gate = new LocalFilesGate(source) { IsShared = IsShared, DeniesWriters = true },
+                    Snapshot = Snapshot,
+                };
                 disks.Add(await DiskFile.OpenAsync(source, SourceFormat, opening, cancellationToken));
             }
 

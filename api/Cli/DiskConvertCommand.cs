@@ -118,6 +118,7 @@ internal sealed class DiskConvertCommand
             SourceFormat = parsed.GetValue(_sourceFormat),
             Snapshot = parsed.GetValue(_snapshot),
             PassphraseFile = parsed.GetValue(_passphrase),
+            IsShared = parsed.GetValue(_share),
             IsQcow = isQcow,
             Options = options,
             IsCompressed = isCompressed,

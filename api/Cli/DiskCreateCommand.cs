@@ -68,6 +68,8 @@ internal sealed class DiskCreateCommand
         var wanted = await ReadAsync(parsed, path, options, cancellationToken);
         var open = DiskEdit.Options(path, parsed.GetValue(_passphrase)) with
         {
+            // Nothing of the backing file is read but its size, as in qemu-img: another process may write to it.
+            Gate = new LocalFilesGate(path) { MayWriteData = true, IsShared = true },
             MetadataOnly = parsed.GetValue(_unchecked) && wanted.DataFileName is null && wanted.Luks is null,
         };
         if (open.MetadataOnly && preallocation != Preallocation.Off)
@@ -110,7 +112,8 @@ internal sealed class DiskCreateCommand
         {
             // It must be there, even where its size is not asked for.
             await using var disk = await DiskFile.OpenAsync(
-                LocalFilesGate.FullName(path, backing), format, parsed.GetValue(_passphrase), cancellationToken);
+                LocalFilesGate.FullName(path, backing), format, parsed.GetValue(_passphrase), isShared: true,
+                cancellationToken);
             size = size >= 0 ? size : disk.Image.VirtualSize;
         }
 

@@ -45,7 +45,7 @@ internal sealed class DiskDdCommand
         }
 
         await using var disk = await DiskFile.OpenAsync(
-            input, parsed.GetValue(_sourceFormat), parsed.GetValue(_passphrase), cancellationToken);
+            input, parsed.GetValue(_sourceFormat), parsed.GetValue(_passphrase), parsed.GetValue(_share), cancellationToken);
         var end = count is { } blocks && blocks <= long.MaxValue / block
             ? Math.Min(disk.Image.VirtualSize, blocks * block)
             : disk.Image.VirtualSize;

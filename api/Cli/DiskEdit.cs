@@ -31,18 +31,23 @@ internal sealed class DiskEdit : IAsyncDisposable
     /// <param name="format">Its format; null to find out.</param>
     /// <param name="passphraseFile">File with the passphrase of encrypted disks; null when there is none.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <param name="isShared">Whether this process has it open already, as another image's backing file.</param>
+    /// <param name="isShared">Whether this process opens it too, as another image's backing file.</param>
+    /// <param name="claimed">A file below the image that this process has claimed already (<see cref="FileBytes.Identity"/>);
+    /// null for none.</param>
     /// <exception cref="ImageFormatException">It cannot be changed as it is.</exception>
+    /// <exception cref="FileInUseException">Another process uses it.</exception>
     public static async Task<DiskEdit> OpenAsync(
-        string path, string? format, string? passphraseFile, CancellationToken cancellationToken, bool isShared = false)
+        string path, string? format, string? passphraseFile, CancellationToken cancellationToken, bool isShared = false,
+        string? claimed = null)
     {
         var known = DiskFile.FormatOf(format);
         var bytes = FileBytes.OpenWrite(path, isShared);
         try
         {
+            bytes.Claim(ImageUse.Write);
             var kind = known ?? await DiskImages.DetectAsync(bytes, cancellationToken);
             return new DiskEdit(
-                bytes, await OpenDiskAsync(path, bytes, kind, Options(path, passphraseFile), cancellationToken));
+                bytes, await OpenDiskAsync(path, bytes, kind, Options(path, passphraseFile, claimed), cancellationToken));
         }
         catch
         {
@@ -57,6 +62,7 @@ internal sealed class DiskEdit : IAsyncDisposable
     /// <param name="passphraseFile">File with the passphrase of encrypted disks; null when there is none.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="ImageFormatException">It cannot be changed as it is.</exception>
+    /// <exception cref="FileInUseException">Another process uses it.</exception>
     public static async Task<DiskEdit> OpenUndoableAsync(
         string path, string? format, string? passphraseFile, CancellationToken cancellationToken)
     {
@@ -66,6 +72,7 @@ internal sealed class DiskEdit : IAsyncDisposable
         var undo = new UndoGate(options.Gate, bytes);
         try
         {
+            bytes.Claim(ImageUse.Write);
             var kind = known ?? await DiskImages.DetectAsync(bytes, cancellationToken);
             return new DiskEdit(
                 bytes, await OpenDiskAsync(path, undo.Image, kind, options with { Gate = undo }, cancellationToken), undo);
@@ -132,10 +139,10 @@ internal sealed class DiskEdit : IAsyncDisposable
     }
 
     /// <summary>How a file is opened to be changed: what it names may be read, and its data file written.</summary>
-    public static DiskOpenOptions Options(string path, string? passphraseFile) =>
-        DiskFile.Options(path, passphraseFile) with
+    public static DiskOpenOptions Options(string path, string? passphraseFile, string? claimed = null) =>
+        DiskFile.Options(path, passphraseFile, isShared: false) with
         {
-            Gate = new LocalFilesGate(path) { MayWriteData = true },
+            Gate = new LocalFilesGate(path) { MayWriteData = true, Claimed = claimed },
         };
 
     /// <summary>Opens a qcow2 image to change what its header says; what it names need not be there.</summary>
@@ -146,6 +153,7 @@ internal sealed class DiskEdit : IAsyncDisposable
         var bytes = FileBytes.OpenWrite(path);
         try
         {
+            bytes.Claim(ImageUse.Write);
             var options = Options(path, null) with { MetadataOnly = true };
             return new DiskEdit(bytes, await QcowDisk.OpenAsync(bytes, options, cancellationToken));
         }

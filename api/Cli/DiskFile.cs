@@ -69,11 +69,10 @@ internal sealed class DiskFile : IAsyncDisposable
         Description = "File with the passphrase of an encrypted disk; a line end at its end is not part of it",
     };
 
-    /// <summary>The option that qemu-img has to open a disk that is in use: nothing is locked here, so it changes
-    /// nothing.</summary>
+    /// <summary>The option that qemu-img has to read a disk that another process writes to.</summary>
     public static Option<bool> ShareOption() => new("-U", "--force-share")
     {
-        Description = "Open the file even if it is in use (always so)",
+        Description = "Read the file although another process writes to it: what is read may not fit together",
     };
 
     /// <summary>Whether two paths lead to the same file or block device.</summary>
@@ -84,15 +83,18 @@ internal sealed class DiskFile : IAsyncDisposable
     /// <param name="path">The file.</param>
     /// <param name="format">Its format; null to find out.</param>
     /// <param name="passphraseFile">File with the passphrase of encrypted disks; null when there is none.</param>
+    /// <param name="isShared">Whether other processes may write to it.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="ImageFormatException">It is not a disk that can be read.</exception>
+    /// <exception cref="CommandException">Another process writes to it.</exception>
     public static Task<DiskFile> OpenAsync(
-        string path, string? format, string? passphraseFile, CancellationToken cancellationToken) =>
-        OpenAsync(path, format, Options(path, passphraseFile), cancellationToken);
+        string path, string? format, string? passphraseFile, bool isShared, CancellationToken cancellationToken) =>
+        OpenAsync(path, format, Options(path, passphraseFile, isShared), cancellationToken);
 
     /// <summary>How a local disk is opened.</summary>
-    public static DiskOpenOptions Options(string path, string? passphraseFile) => DiskOpenOptions.Local(path) with
+    public static DiskOpenOptions Options(string path, string? passphraseFile, bool isShared) => DiskOpenOptions.Local(path) with
     {
+        Gate = new LocalFilesGate(path) { IsShared = isShared },
         Passphrase = passphraseFile is null ? null : stop => ReadPassphraseAsync(passphraseFile, stop),
     };
 
@@ -105,7 +107,13 @@ internal sealed class DiskFile : IAsyncDisposable
         try
         {
             var kind = known ?? await DiskImages.DetectAsync(bytes, cancellationToken);
+            bytes.Claim(options.Gate is LocalFilesGate gate ? gate.UseOf(kind) : ImageUse.Read);
             return new DiskFile(bytes, await DiskImages.OpenAsync(bytes, kind, options, cancellationToken));
+        }
+        catch (FileInUseException e) when (options.Gate is LocalFilesGate { Claimed: null })
+        {
+            await bytes.DisposeAsync();
+            throw new CommandException(e.Message + "; -U reads it nevertheless");
         }
         catch
         {

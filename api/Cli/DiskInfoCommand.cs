@@ -28,7 +28,8 @@ internal static class DiskInfoCommand
         {
             var isChain = parsed.GetValue(chain);
             var images = new List<DiskDescription>();
-            await ReadAsync(images, parsed.GetValue(file)!, parsed.GetValue(format), isChain, cancellationToken);
+            await ReadAsync(
+                images, parsed.GetValue(file)!, parsed.GetValue(format), isChain, parsed.GetValue(share), cancellationToken);
             if (!output.IsJson(parsed))
             {
                 for (var i = 0; i < images.Count; i++)
@@ -57,12 +58,13 @@ internal static class DiskInfoCommand
     }
 
     private static async Task ReadAsync(
-        List<DiskDescription> images, string path, string? format, bool isChain, CancellationToken cancellationToken)
+        List<DiskDescription> images, string path, string? format, bool isChain, bool isShared,
+        CancellationToken cancellationToken)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         for (var next = path; next is not null && (isChain || images.Count == 0);)
         {
-            var options = DiskOpenOptions.Local(next) with { MetadataOnly = true };
+            var options = DiskFile.Options(next, null, isShared) with { MetadataOnly = true };
             await using var disk = await DiskFile.OpenAsync(next, format, options, cancellationToken);
             if (!seen.Add(disk.Bytes.Identity()) || images.Count == MaxChainImages)
             {

@@ -34,7 +34,7 @@ internal static class DiskMapCommand
         {
             var path = parsed.GetValue(file)!;
             await using var disk = await DiskFile.OpenAsync(
-                path, parsed.GetValue(format), parsed.GetValue(passphrase), cancellationToken);
+                path, parsed.GetValue(format), parsed.GetValue(passphrase), parsed.GetValue(share), cancellationToken);
             var from = parsed.GetValue(start) ?? 0;
             var rest = disk.Image.VirtualSize - Math.Min(from, disk.Image.VirtualSize);
             var size = Math.Min(parsed.GetValue(length) ?? long.MaxValue, rest);
@@ -88,7 +88,7 @@ internal static class DiskMapCommand
 
             if (!run.IsZero)
             {
-                Console.WriteLine($"{Hex(run.Start),-16}{Hex(run.Length),-16}{Hex(run.Offset),-16}{files[run.Depth]}");
+                Terminal.WriteLine($"{Hex(run.Start),-16}{Hex(run.Length),-16}{Hex(run.Offset),-16}{files[run.Depth]}");
             }
         }
     }

@@ -103,7 +103,7 @@ internal sealed class DiskMeasureCommand
             throw new CommandException("Either --size N or one filename must be specified");
         }
 
-        var opening = DiskFile.Options(file, parsed.GetValue(_passphrase)) with
+        var opening = DiskFile.Options(file, parsed.GetValue(_passphrase), parsed.GetValue(_share)) with
         {
             Snapshot = parsed.GetValue(_snapshot),
         };

@@ -54,7 +54,8 @@ internal static class DiskRebaseCommand
             await using var disk = name is null
                 ? null
                 : await DiskFile.OpenAsync(
-                    LocalFilesGate.FullName(path, name), target, parsed.GetValue(passphrase), cancellationToken);
+                    LocalFilesGate.FullName(path, name), target, parsed.GetValue(passphrase), parsed.GetValue(share),
+                    cancellationToken);
             using var shown = DiskProgress.Begin(
                 parsed.GetValue(progress) && !parsed.GetValue(quiet), "rebase", edit.Disk.VirtualSize);
             var qcow = edit.Qcow;

@@ -31,7 +31,7 @@ internal static class DiskSnapshotCommand
             var (taken, applied, deleted) = (parsed.GetValue(create), parsed.GetValue(apply), parsed.GetValue(delete));
             if (taken is null && applied is null && deleted is null)
             {
-                await ListAsync(path, cancellationToken);
+                await ListAsync(path, parsed.GetValue(share), cancellationToken);
                 return 0;
             }
 
@@ -65,10 +65,10 @@ internal static class DiskSnapshotCommand
         return command;
     }
 
-    private static async Task ListAsync(string path, CancellationToken cancellationToken)
+    private static async Task ListAsync(string path, bool isShared, CancellationToken cancellationToken)
     {
         await using var disk = await DiskFile.OpenAsync(
-            path, null, DiskOpenOptions.Local(path) with { MetadataOnly = true }, cancellationToken);
+            path, null, DiskFile.Options(path, null, isShared) with { MetadataOnly = true }, cancellationToken);
         if (disk.Image is QcowImage image)
         {
             Write((await image.ReadSnapshotsAsync(cancellationToken)).Items);
@@ -99,5 +99,5 @@ internal static class DiskSnapshotCommand
     }
 
     private static void WriteRow(string id, string tag, string size, string date, string clock, string count) =>
-        Console.WriteLine($"{id,-9} {tag,-16} {size,8}{date,20}{clock,13}{count,11}");
+        Terminal.WriteLine($"{id,-9} {tag,-16} {size,8}{date,20}{clock,13}{count,11}");
 }

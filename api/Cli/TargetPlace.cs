@@ -52,8 +52,9 @@ internal sealed class TargetPlace : IAsyncDisposable
         {
             var name = Path.GetFileName(full);
 
-            // The lock that it is opened with lasts until the new file has its place.
+            // Its locks last until the new file has its place: a machine that has the disk open would write to a lost file.
             overwritten = kind == FileKind.Regular ? directory.OpenRegular(name) : null;
+            overwritten?.Claim(ImageUse.Write);
             return new TargetPlace(path, directory, name, kind == FileKind.BlockDevice, rules.Mode, overwritten);
         }
         catch
@@ -112,7 +113,7 @@ internal sealed class TargetPlace : IAsyncDisposable
         {
             try
             {
-                return Directory.OpenDevice(Name);
+                return await ClaimAsync(Directory.OpenDevice(Name));
             }
             catch (IOException e) when (e.HResult == IsLocked && tries < DeviceTries)
             {
@@ -180,4 +181,18 @@ internal sealed class TargetPlace : IAsyncDisposable
 
     /// <summary>The refusal of a file that exists.</summary>
     public static CommandException Taken(string path) => new($"'{path}' exists; use --overwrite to replace it");
+
+    private static async Task<FileBytes> ClaimAsync(FileBytes device)
+    {
+        try
+        {
+            device.Claim(ImageUse.Write);
+            return device;
+        }
+        catch
+        {
+            await device.DisposeAsync();
+            throw;
+        }
+    }
 }

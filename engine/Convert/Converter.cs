@@ -44,7 +44,7 @@ public static class Converter
     {
         Check(parts, format, options);
         var isNew = FileKinds.Of(targetPath) == FileKind.Missing;
-        var (target, isFresh) = OpenTarget(targetPath, options);
+        var (target, isFresh) = await OpenTargetAsync(targetPath, options).ConfigureAwait(false);
         var isDone = false;
         try
         {
@@ -129,11 +129,11 @@ public static class Converter
         }
     }
 
-    private static (FileBytes Target, bool IsFresh) OpenTarget(string path, ConvertOptions options)
+    private static async ValueTask<(FileBytes Target, bool IsFresh)> OpenTargetAsync(string path, ConvertOptions options)
     {
         if (options.IntoExisting)
         {
-            return (FileBytes.OpenWrite(path), false);
+            return (await FileBytes.OpenClaimedAsync(path).ConfigureAwait(false), false);
         }
 
         if (!options.RefuseExisting && FileKinds.Of(path) is FileKind.BlockDevice)

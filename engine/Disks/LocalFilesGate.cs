@@ -17,20 +17,37 @@ public sealed class LocalFilesGate(string imagePath) : IOpenGate
     /// <summary>Whether external data files are opened to be written too; backing files never are.</summary>
     public bool MayWriteData { get; init; }
 
+    /// <summary>Whether files that other processes write to are opened too; otherwise they are claimed as
+    /// <see cref="ImageUse.Read"/> says.</summary>
+    public bool IsShared { get; init; }
+
+    /// <summary>Whether raw files too must not be written to by other processes: for a copy, which has to be of one
+    /// moment.</summary>
+    public bool DeniesWriters { get; init; }
+
+    /// <summary>A file that the opener has claimed already (<see cref="FileBytes.Identity"/>); null for none.</summary>
+    public string? Claimed { get; init; }
+
     /// <inheritdoc/>
     public async ValueTask<OpenedReference> OpenAsync(
         ReferenceKind kind, string name, DiskFormat? format, CancellationToken cancellationToken)
     {
         var (path, driver) = Resolve(imagePath, name);
-        var bytes = kind == ReferenceKind.DataFile && MayWriteData
-            ? FileBytes.OpenWrite(path)
-            : FileBytes.OpenRead(path);
+        var isWritten = kind == ReferenceKind.DataFile && MayWriteData;
+        var bytes = isWritten ? FileBytes.OpenWrite(path) : FileBytes.OpenRead(path);
         try
         {
             var known = driver ?? format ?? (kind == ReferenceKind.DataFile
                 ? DiskFormat.Raw
                 : await DiskImages.DetectAsync(bytes, cancellationToken).ConfigureAwait(false));
-            return new OpenedReference(bytes, known, path, bytes.Identity(), new LocalFilesGate(path));
+            var identity = bytes.Identity();
+            if (identity != Claimed)
+            {
+                bytes.Claim(isWritten ? ImageUse.Write : UseOf(known));
+            }
+
+            var gate = new LocalFilesGate(path) { IsShared = IsShared, DeniesWriters = DeniesWriters, Claimed = Claimed };
+            return new OpenedReference(bytes, known, path, identity, gate);
         }
         catch
         {
@@ -38,6 +55,10 @@ public sealed class LocalFilesGate(string imagePath) : IOpenGate
             throw;
         }
     }
+
+    /// <summary>What reading a file of a format means to other processes.</summary>
+    public ImageUse UseOf(DiskFormat format) =>
+        IsShared || (format == DiskFormat.Raw && !DeniesWriters) ? ImageUse.Shared : ImageUse.Read;
 
     /// <summary>A name in an image as it is said from outside: relative to the image, unless it names a
     /// protocol.</summary>
