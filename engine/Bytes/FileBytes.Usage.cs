@@ -94,6 +94,11 @@ public sealed partial class FileBytes
             return;
         }
 
+        if (!IsBlockDevice && OperatingSystem.IsLinux())
+        {
+            RequireRoom(count - AllocatedBytes()); // some of it may be there already
+        }
+
         if (checked(offset + count) > Length)
         {
             await SetLengthAsync(offset + count, cancellationToken).ConfigureAwait(false);
@@ -116,12 +121,23 @@ public sealed partial class FileBytes
     {
         try
         {
+            RequireRoom(count);
             return !IsBlockDevice && (count <= 0 || TryFAllocate(handle, KeepSize, Length, count));
         }
         catch (IOException)
         {
             ReleaseAtEnd();
             throw;
+        }
+    }
+
+    // A reservation that is too large takes what there is before it fails, and all others on the file system meet a full one.
+    private void RequireRoom(long count)
+    {
+        if (!IsBlockDevice && OperatingSystem.IsLinux()
+            && count > new DriveInfo($"/proc/self/fd/{Descriptor}").AvailableFreeSpace)
+        {
+            throw new IOException($"No space left on device: '{Path}' needs {count} bytes more than there are");
         }
     }
 
