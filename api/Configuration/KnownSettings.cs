@@ -2,7 +2,7 @@ using System.Reflection;
 
 namespace Registry.Api.Configuration;
 
-/// <summary>The keys of all settings, and which one is nearest to a key that is none of them.</summary>
+/// <summary>The keys of all settings, and which one is nearest to an unknown key.</summary>
 /// <param name="root">Key of the section that <paramref name="type"/> describes.</param>
 /// <param name="type">Its settings are the properties that can be set.</param>
 internal sealed class KnownSettings(string root, Type type)
@@ -18,11 +18,11 @@ internal sealed class KnownSettings(string root, Type type)
         type == typeof(string) || type == typeof(TimeSpan) || type.IsPrimitive || type.IsEnum
         || (Nullable.GetUnderlyingType(type) is { } plain && IsValue(plain));
 
-    /// <summary>The type of a list's items; null where the type is no list.</summary>
+    /// <summary>The type of a list's items; null for other types than lists.</summary>
     public static Type? ItemOf(Type type) =>
         type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyList<>) ? type.GetGenericArguments()[0] : null;
 
-    /// <summary>The type of the values of a table of names; null where the type is none.</summary>
+    /// <summary>The type of the values of a table of names; null for other types.</summary>
     public static Type? ValueOf(Type type) =>
         type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IReadOnlyDictionary<,>)
             ? type.GetGenericArguments()[1]
@@ -30,7 +30,7 @@ internal sealed class KnownSettings(string root, Type type)
 
     /// <summary>Says which setting may have been meant.</summary>
     /// <param name="section">The section that the key is in.</param>
-    /// <param name="name">The name that is no setting there.</param>
+    /// <param name="name">The unknown name.</param>
     public string Advice(string section, string name)
     {
         var plain = string.Join(':', section.Split(':').Where(part => !part.All(char.IsAsciiDigit)));

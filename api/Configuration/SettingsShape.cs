@@ -4,8 +4,8 @@ using System.Reflection;
 
 namespace Registry.Api.Configuration;
 
-/// <summary>Compares a configuration with the settings that exist. A key that is no setting and a value of another shape than its
-/// setting has would be left out without a word, and what they were to forbid would be allowed.</summary>
+/// <summary>Compares a configuration with the settings that exist. The binder ignores unknown keys, and values of another
+/// shape (a list for a text), so what they were meant to forbid would be allowed.</summary>
 internal static class SettingsShape
 {
     /// <summary>Compares a section with the type that it is read into.</summary>

@@ -53,8 +53,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
     {
         if (message is IMessage fields)
         {
-            GrpcTexts.RequireNoNul(fields);
-            GrpcNumbers.RequireNotNegative(fields);
+            GrpcFields.Require(fields);
         }
     }
 
@@ -104,7 +103,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
     internal static RpcException Failure(StatusCode status, ErrorDetail detail) =>
         new(new Status(status, detail.Message), new Metadata { { Trailer, detail.ToByteArray() } });
 
-    /// <summary>A stream of messages whose texts are looked through as they come.</summary>
+    /// <summary>Messages of a client, each checked as it is read.</summary>
     private sealed class CheckedStream<T>(IAsyncStreamReader<T> messages) : IAsyncStreamReader<T>
     {
         public T Current => messages.Current;

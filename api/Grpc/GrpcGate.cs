@@ -11,7 +11,7 @@ namespace Registry.Api.Grpc;
 /// <remarks>A message is read whole, before any code of the call runs, so its memory is taken here.</remarks>
 internal sealed partial class GrpcGate(RequestDelegate next, ProcessMemory memory, ILogger<GrpcGate> logger)
 {
-    private const string NoSuchMethod = "There is no such method.";
+    private const string NoSuchMethod = "The method does not exist.";
 
     private const long PlentyBytes = 1L << 30;
     private const int MessageBytesPlenty = 4 << 20; // what gRPC's libraries take by default

@@ -61,7 +61,7 @@ internal sealed partial class JobRunner(
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
-                Log.NotStanding(logger, e); // whatever it was: serving goes on, and the next round tries again
+                Log.NotStanding(logger, e); // the server keeps serving, and the next round tries again
             }
 
             await Task.Delay(_options.Lease, clock, stoppingToken)
@@ -71,7 +71,7 @@ internal sealed partial class JobRunner(
 
     private static partial class Log
     {
-        [LoggerMessage(1, LogLevel.Warning, "the job queue does not answer")]
+        [LoggerMessage(1, LogLevel.Warning, "the standing jobs could not be queued")]
         public static partial void NotStanding(ILogger logger, Exception exception);
     }
 }

@@ -2,8 +2,8 @@ using Microsoft.Extensions.Options;
 
 namespace Registry.Api.Nbd;
 
-/// <summary>The connections that have not chosen an export, of which nobody is known but the address: bounded in all and for
-/// each address, apart from those that have.</summary>
+/// <summary>The connections that have not chosen an export yet. Only their addresses are known, so they are bounded in total and for
+/// each address, separately from connections that have chosen one.</summary>
 /// <remarks>A new connection takes the place of the oldest one: of its own address where that has half of all places, else of
 /// the address that has most. A client that knows what it wants has chosen within a few milliseconds. Thread-safe.</remarks>
 internal sealed class NbdLobby(IOptions<RegistryOptions> options)

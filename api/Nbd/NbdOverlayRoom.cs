@@ -29,7 +29,7 @@ internal sealed class NbdOverlayRooms(
         string? projectId, long bytes, CancellationToken cancellationToken)
     {
         var disk = _bytes.TryTake(projectId, bytes) ?? throw new NbdRefusalException(
-            NbdError.NoSpace, "There is no more room for overlays, or none for those of your project.");
+            NbdError.NoSpace, "The disk space for overlays is used up, by all projects together or by your project.");
         try
         {
             return (disk, await quota.HoldAsync(databases, projectId, bytes, cancellationToken));

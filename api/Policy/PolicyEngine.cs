@@ -158,7 +158,7 @@ public sealed class PolicyEngine
         {
             var isInvited = image.Members.Any(member => member.MemberId == memberId);
             return !isInvited || (memberId == caller.ProjectId && image.Owner != caller.ProjectId)
-                ? null // of a project that is no member the answer is that there is none
+                ? null // as in Glance, the lookup of the member that follows answers 404
                 : NotOwner("You are not permitted to modify 'status' on this image member.");
         }
 

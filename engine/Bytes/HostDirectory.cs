@@ -74,7 +74,7 @@ public sealed partial class HostDirectory : IDisposable
     public string PathOf(string name) => System.IO.Path.Combine(Path, name);
 
     /// <summary>Reads the status of an entry; a symbolic link is not followed.</summary>
-    /// <returns>Null where there is no such entry.</returns>
+    /// <returns>Null when the entry does not exist.</returns>
     public FileStatus? StatusOf(string name) => FileStatus.OfEntry(handle, name);
 
     /// <summary>Creates a file that only this user may read and write, locked against other runs.</summary>
@@ -88,14 +88,14 @@ public sealed partial class HostDirectory : IDisposable
 
     /// <summary>Opens a regular file to write and read, locked against other runs.</summary>
     /// <param name="name">Its name.</param>
-    /// <returns>Null where there is no such entry.</returns>
+    /// <returns>Null when the entry does not exist.</returns>
     /// <exception cref="IOException">It is not a regular file, may not be written, or another run has it open.</exception>
     public FileBytes? OpenRegular(string name) =>
         OpenExisting(name, ReadWrite, isLocked: true, status => status.Kind == FileKind.Regular, "a regular file");
 
     /// <summary>Opens a file that only this user can have written, to write and read, locked against other runs.</summary>
     /// <param name="name">Its name.</param>
-    /// <returns>Null where there is no such entry.</returns>
+    /// <returns>Null when the entry does not exist.</returns>
     /// <exception cref="IOException">It is a symbolic link, has several names, belongs to another user, others may write
     /// to it, or another run has it open.</exception>
     public FileBytes? OpenOwn(string name) =>
@@ -103,7 +103,7 @@ public sealed partial class HostDirectory : IDisposable
 
     /// <summary>Opens a file that only this user can have written, to read.</summary>
     /// <param name="name">Its name.</param>
-    /// <returns>Null where there is no such entry.</returns>
+    /// <returns>Null when the entry does not exist.</returns>
     /// <exception cref="IOException">It is a symbolic link, has several names, belongs to another user, or others may
     /// write to it.</exception>
     public FileBytes? ReadOwn(string name) =>

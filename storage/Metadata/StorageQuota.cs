@@ -54,13 +54,13 @@ public sealed class StorageQuota(long? bytesPerProject, IProjectLimits? limits =
         return await AskAsync(owner, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Counts bytes that a project has on a disk of this process and that no row tells of.</summary>
+    /// <summary>Counts bytes against a project's quota that are kept by this process alone and have no row in the database.</summary>
     /// <param name="databases">Where the rest of its use is.</param>
     /// <param name="projectId">The project; null for none, which is not limited.</param>
     /// <param name="bytes">Bytes, 0 or more.</param>
     /// <param name="cancellationToken">Cancels the work.</param>
     /// <returns>Dispose it when the bytes are gone.</returns>
-    /// <exception cref="RegistryException"><see cref="ErrorCode.QuotaExceeded"/>: there is no room.
+    /// <exception cref="RegistryException"><see cref="ErrorCode.QuotaExceeded"/>: the quota would be exceeded.
     /// -or- <see cref="ErrorCode.DatabaseUnavailable"/>, <see cref="ErrorCode.IdentityUnavailable"/>: it is not
     /// known.</exception>
     public async Task<IDisposable> HoldAsync(

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 using Registry.Engine.Bytes;
 using Registry.Support;
 
-namespace Registry.Api.Tests.Cli;
+namespace Registry.Api.Tests.Cli.Locks;
 
 /// <summary>What has an image open is respected as qemu-img respects it, and the other way round.</summary>
 public sealed partial class ImageLockTests(DiskLab lab, RegistryApp app)

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Registry.Support;
 
-namespace Registry.Api.Tests.Cli;
+namespace Registry.Api.Tests.Cli.Locks;
 
 /// <summary>A program that has an image open and holds its locks.</summary>
 internal sealed class ImageHolder : IAsyncDisposable
