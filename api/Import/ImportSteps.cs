@@ -4,6 +4,7 @@ using Registry.Api.ImageData;
 using Registry.Api.Images;
 using Registry.Api.Jobs;
 using Registry.Api.Locations;
+using Registry.Api.Memory;
 using Registry.Api.Metrics;
 using Registry.Api.Outbound;
 using Registry.Api.Ova;
@@ -31,6 +32,7 @@ internal sealed class ImportSteps(
     TokenSeal seal,
     StoreSet stores,
     ReadShares shares,
+    ProcessMemory memory,
     RegistryMetrics metrics,
     TimeProvider clock,
     IOptions<RegistryOptions> options)
@@ -173,7 +175,7 @@ internal sealed class ImportSteps(
             return staged;
         }
 
-        await using var packed = new StagedStream(blob, clock);
+        await using var packed = new StagedStream(blob, clock, memory.Whole);
         Stream unpacked;
         try
         {

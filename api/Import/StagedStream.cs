@@ -1,10 +1,15 @@
 using Registry.Api.Stores;
+using Registry.Storage.Memory;
 
 namespace Registry.Api.Import;
 
 /// <summary>Staged bytes, verified, as a stream for decompressors.</summary>
-internal sealed class StagedStream(StoredBlob blob, TimeProvider clock) : Stream
+/// <param name="blob">The bytes.</param>
+/// <param name="clock">The clock of <see cref="Waited"/>.</param>
+/// <param name="memory">Charged with what <see cref="LoadAsync"/> keeps, until this is disposed.</param>
+internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBudget memory) : Stream
 {
+    private long _loaded;
     private long _position;
     private byte[] _end = [];
 
@@ -17,13 +22,15 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock) : Stream
     /// <summary>Called before each read; may throw to end the work.</summary>
     public Action? Reading { get; set; }
 
-    /// <summary>Reads all of it into memory, where decompressors work an order of magnitude faster than byte by byte across
+    /// <summary>Reads all of it into memory, once, where decompressors work an order of magnitude faster than byte by byte across
     /// asynchronous calls.</summary>
     /// <param name="cancellationToken">Cancels.</param>
     /// <returns>A stream whose reads never wait; each is announced by <see cref="Reading"/>.</returns>
     public async Task<Stream> LoadAsync(CancellationToken cancellationToken)
     {
-        var bytes = new byte[Length];
+        _loaded = Length;
+        memory.Charge(_loaded);
+        var bytes = new byte[_loaded];
         Seek(0, SeekOrigin.Begin);
         await this.ReadExactlyAsync(bytes, cancellationToken);
         return new Loaded(this, bytes);
@@ -120,6 +127,13 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock) : Stream
     /// <inheritdoc/>
     public override void Flush()
     {
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        memory.Return(Interlocked.Exchange(ref _loaded, 0));
+        base.Dispose(disposing);
     }
 
     private sealed class Loaded(StagedStream staged, byte[] bytes) : MemoryStream(bytes, writable: false)

@@ -56,7 +56,7 @@ internal sealed class UnpackedBody(
         {
             throw new RegistryException(
                 ErrorCode.ImageRejected,
-                $"The compressed data comes to more than {expansionMax} times its size.",
+                $"The compressed data comes to more than {expansionMax} times its size: its first {packed.Consumed} bytes to {_produced}.",
                 "expansion_too_large");
         }
 
