@@ -80,7 +80,7 @@ public static class RequestBody
             var memory = context.RequestServices.GetRequiredService<ProcessMemory>();
             context.Response.RegisterForDispose(
                 await memory.TakeAsync(
-                    memory.Whole, Caller.Of(context).ProjectId, bytes * BytesPerByte, context.RequestAborted));
+                    memory.Requests, Caller.Of(context).ProjectId, bytes * BytesPerByte, context.RequestAborted));
         }
     }
 

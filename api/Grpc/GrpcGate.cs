@@ -28,7 +28,7 @@ internal sealed partial class GrpcGate(RequestDelegate next, ProcessMemory memor
         try
         {
             using var message = await memory.TakeAsync(
-                memory.Whole, MessageBytes(memory.Whole.Bytes), context.RequestAborted);
+                memory.Requests, MessageBytes(memory.Whole.Bytes), context.RequestAborted);
             await next(context);
             if (context.Response is { HasStarted: false, StatusCode: StatusCodes.Status404NotFound })
             {

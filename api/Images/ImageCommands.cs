@@ -72,7 +72,7 @@ internal sealed partial class ImageCommands(
     public ValueTask<MemoryShare> ReserveAsync(
         Caller caller, ImageListRequest request, CancellationToken cancellationToken) =>
         memory.TakeAsync(
-            memory.Whole, caller.ProjectId, (request.Limit * BytesPerListed) + (2 * BatchChars * BytesPerChar), cancellationToken);
+            memory.Requests, caller.ProjectId, (request.Limit * BytesPerListed) + (2 * BatchChars * BytesPerChar), cancellationToken);
 
     /// <summary>Lists a page of images, without what <see cref="CompleteAsync"/> adds.</summary>
     /// <exception cref="RegistryException">BadRequest, Forbidden for another's marker.</exception>
@@ -101,7 +101,7 @@ internal sealed partial class ImageCommands(
         await foreach (var (images, chars) in batches)
         {
             var beyond = Math.Max(0, chars - BatchChars) * BytesPerChar; // one image that has more than a batch may
-            memory.Whole.Charge(beyond);
+            memory.Requests.Charge(beyond);
             try
             {
                 foreach (var image in images.Where(
@@ -112,7 +112,7 @@ internal sealed partial class ImageCommands(
             }
             finally
             {
-                memory.Whole.Return(beyond);
+                memory.Requests.Return(beyond);
             }
         }
     }

@@ -9,16 +9,16 @@ namespace Registry.Api.Memory;
 /// <summary>The process's one memory budget, and the parts of it that the kinds of requests have.</summary>
 /// <remarks>
 /// <code>
-/// whole ─┬─ (connections: charged as they receive and send)
-///        ├─ requests          lists, shows, JSON bodies: may use all of it
+/// requests  1/4 of the whole, beside it: lists, JSON bodies, gRPC messages
+/// whole ─┬─ (connections: charged as they receive and send, whether there is room or not)
 ///        └─ transfers  3/4 ─┬─ uploads    1/2 of the whole
 ///                           ├─ downloads  1/2
 ///                           ├─ disks      1/2   views, extents, provisions, NBD reads
 ///                           └─ exports    1/4   NBD connections
 /// </code>
-/// The parts overlap: whatever is busy may use what the others leave, and the last quarter always serves requests that
-/// carry no image data, so that lists are answered while every transfer waits. Of each part, a project holds at most half
-/// while others may want some.
+/// The parts overlap: whatever is busy may use what the others leave. Requests that carry no image data have memory of
+/// their own, so that lists are answered while every transfer waits and connections hold more than the last quarter. Of
+/// each part, a project holds at most half while others may want some.
 /// </remarks>
 public sealed class ProcessMemory
 {
@@ -59,13 +59,17 @@ public sealed class ProcessMemory
         Downloads = transfers.Part(Whole.Bytes / 2);
         Disks = transfers.Part(Whole.Bytes / 2);
         Exports = transfers.Part(Whole.Bytes / 4);
-        _shares = new[] { Whole, Uploads, Downloads, Disks, Exports }.ToDictionary(
+        Requests = new MemoryBudget(Whole.Bytes / 4);
+        _shares = new[] { Requests, Uploads, Downloads, Disks, Exports }.ToDictionary(
             part => part,
             part => new ProjectShares(part.Bytes, hasProjects ? part.Bytes / ProjectShare : null));
     }
 
-    /// <summary>All buffers of the process.</summary>
+    /// <summary>All buffers of connections and of image data.</summary>
     public MemoryBudget Whole { get; }
+
+    /// <summary>What lists, JSON bodies and gRPC messages hold.</summary>
+    public MemoryBudget Requests { get; }
 
     /// <summary>Buffers of uploads, imports and copies.</summary>
     public MemoryBudget Uploads { get; }

@@ -34,12 +34,12 @@ public sealed class MemoryShareTests
     [InlineData("uploads")]
     [InlineData("downloads")]
     [InlineData("exports")]
-    [InlineData("whole")]
+    [InlineData("requests")]
     public async Task Every_part_is_shared(string which)
     {
         var part = which switch
         {
-            "uploads" => _memory.Uploads, "downloads" => _memory.Downloads, "exports" => _memory.Exports, _ => _memory.Whole,
+            "uploads" => _memory.Uploads, "downloads" => _memory.Downloads, "exports" => _memory.Exports, _ => _memory.Requests,
         };
         const int bytes = 1 << 20;
         var held = new List<IDisposable>();

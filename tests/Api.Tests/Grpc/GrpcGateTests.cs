@@ -26,7 +26,7 @@ public sealed class GrpcGateTests : IAsyncLifetime
     {
         var images = new Protos.V1.Images.ImagesClient(_app.Grpc);
         var memory = _app.Services.GetRequiredService<ProcessMemory>();
-        using (await memory.TakeAsync(memory.Whole, long.MaxValue, RegistryApp.Stop))
+        using (await memory.TakeAsync(memory.Requests, long.MaxValue, RegistryApp.Stop))
         {
             var refused = await Assert.ThrowsAsync<RpcException>(
                 () => images.ListAsync(new ListImagesRequest(), cancellationToken: RegistryApp.Stop).ResponseAsync);

@@ -67,7 +67,7 @@ public sealed class MemoryLimitTests : IAsyncLifetime
     [Fact]
     public async Task A_large_JSON_body_waits_for_memory_and_a_small_one_does_not()
     {
-        using (await FillAsync(Memory.Whole))
+        using (await FillAsync(Memory.Requests))
         {
             await _app.CreateAsync();
             using var refused = await _app.SendAsync(
