@@ -5,8 +5,8 @@ namespace Registry.Engine.Bytes;
 
 /// <summary>What the operating system records of a file.</summary>
 /// <param name="Kind">Its kind.</param>
-/// <param name="Identity">Distinguishes it from every other file of this machine; nodes of one block device share
-/// it.</param>
+/// <param name="Identity">Distinguishes it from every other file of this machine, where the file system records when files
+/// were made also from those that had its inode before; nodes of one block device share it.</param>
 /// <param name="Links">Names it has.</param>
 /// <param name="Owner">Numeric user id of its owner.</param>
 /// <param name="Group">Numeric id of its group.</param>
@@ -20,7 +20,8 @@ public readonly partial record struct FileStatus(
     private const int CurrentDirectory = -100; // AT_FDCWD
     private const int NoFollow = 0x100; // AT_SYMLINK_NOFOLLOW
     private const int EmptyPath = 0x1000; // AT_EMPTY_PATH
-    private const uint BasicStatus = 0x7ff; // STATX_BASIC_STATS
+    private const uint Birth = 0x800; // STATX_BTIME
+    private const uint Wanted = 0x7ff | Birth; // STATX_BASIC_STATS
     private const int StatxBytes = 256;
     private const int NotFound = 2; // ENOENT
     private const int NotADirectory = 20; // ENOTDIR
@@ -32,6 +33,7 @@ public readonly partial record struct FileStatus(
     private const int ModeAt = 28;
     private const int InodeAt = 32;
     private const int LengthAt = 40;
+    private const int BornAt = 80;
     private const int ModifiedAt = 112;
     private const int RepresentedDeviceAt = 128;
     private const int DeviceAt = 136;
@@ -57,7 +59,7 @@ public readonly partial record struct FileStatus(
     {
         ArgumentNullException.ThrowIfNull(file);
         Span<byte> answer = stackalloc byte[StatxBytes];
-        return Statx(file, "", EmptyPath, BasicStatus, ref MemoryMarshal.GetReference(answer)) == 0
+        return Statx(file, "", EmptyPath, Wanted, ref MemoryMarshal.GetReference(answer)) == 0
             ? Read(answer)
             : throw SystemCall.Failure("statx", "an open file");
     }
@@ -68,7 +70,7 @@ public readonly partial record struct FileStatus(
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         Span<byte> answer = stackalloc byte[StatxBytes];
-        return StatxPath(CurrentDirectory, path, 0, BasicStatus, ref MemoryMarshal.GetReference(answer)) == 0
+        return StatxPath(CurrentDirectory, path, 0, Wanted, ref MemoryMarshal.GetReference(answer)) == 0
             ? Read(answer)
             : null;
     }
@@ -79,7 +81,7 @@ public readonly partial record struct FileStatus(
     internal static FileStatus? OfEntry(SafeFileHandle directory, string name)
     {
         Span<byte> answer = stackalloc byte[StatxBytes];
-        if (Statx(directory, name, NoFollow, BasicStatus, ref MemoryMarshal.GetReference(answer)) == 0)
+        if (Statx(directory, name, NoFollow, Wanted, ref MemoryMarshal.GetReference(answer)) == 0)
         {
             return Read(answer);
         }
@@ -106,7 +108,7 @@ public readonly partial record struct FileStatus(
             kind,
             kind == FileKind.BlockDevice
                 ? $"block:{Hex(answer, RepresentedDeviceAt)}"
-                : $"{Hex(answer, DeviceAt)}:{Hex(answer, InodeAt)}",
+                : $"{Hex(answer, DeviceAt)}:{Hex(answer, InodeAt)}:{BirthOf(answer)}",
             BitConverter.ToUInt32(answer[LinksAt..]),
             BitConverter.ToUInt32(answer[OwnerAt..]),
             BitConverter.ToUInt32(answer[GroupAt..]),
@@ -114,6 +116,9 @@ public readonly partial record struct FileStatus(
             BitConverter.ToInt64(answer[LengthAt..]),
             unchecked((seconds * 1_000_000_000) + nanoseconds));
     }
+
+    private static string BirthOf(ReadOnlySpan<byte> answer) =>
+        (BitConverter.ToUInt32(answer) & Birth) != 0 ? $"{Hex(answer, BornAt)}.{Hex(answer, BornAt + 8)}" : "";
 
     private static string Hex(ReadOnlySpan<byte> answer, int offset) =>
         System.Convert.ToHexString(answer.Slice(offset, 8));
