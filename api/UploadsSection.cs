@@ -27,12 +27,15 @@ public sealed record UploadsSection
     /// address at most half; one more is answered with 503.</summary>
     public int SilentMax { get; init; } = 256;
 
-    /// <summary>Most uploads at once; one more is answered with 503.</summary>
+    /// <summary>Most uploads at once; one more waits, and is answered with 503 after <see cref="Wait"/>.</summary>
     public int ConcurrentMax { get; init; } = 64;
 
-    /// <summary>Most uploads of one project at once; one more is answered with 503. 0 = no limit but
-    /// <see cref="ConcurrentMax"/>, as where nobody is authenticated.</summary>
+    /// <summary>Most uploads of one project at once; one more waits, and is answered with 503 after <see cref="Wait"/>. 0 = no
+    /// limit but <see cref="ConcurrentMax"/>, as where nobody is authenticated.</summary>
     public int ConcurrentMaxPerProject { get; init; } = 32;
+
+    /// <summary>How long an upload waits for its place. As many uploads of a project may wait as there are places.</summary>
+    public TimeSpan Wait { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
@@ -53,5 +56,7 @@ public sealed record UploadsSection
         RegistryOptions.Require(
             ConcurrentMaxPerProject >= 0, "Registry:Uploads:ConcurrentMaxPerProject", $"{ConcurrentMaxPerProject}",
             "0 or more");
+        RegistryOptions.Require(
+            Wait >= TimeSpan.Zero && Wait <= TimeSpan.FromMinutes(5), "Registry:Uploads:Wait", $"{Wait}", "0 to 5 minutes");
     }
 }

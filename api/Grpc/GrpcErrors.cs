@@ -2,13 +2,14 @@ using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
 using Registry.Api.Errors;
+using Registry.Api.Memory;
 using Registry.Protos.V1;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Grpc;
 
 /// <summary>Turns what a call threw into a gRPC status with an error detail, from the same table as HTTP.</summary>
-internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logger) : Interceptor
+internal sealed partial class GrpcErrors(RoomGate room, ProcessMemory memory, ILogger<GrpcErrors> logger) : Interceptor
 {
     /// <summary>Trailer that carries a serialised <see cref="ErrorDetail"/>.</summary>
     public const string Trailer = "registry-error-bin";
@@ -35,7 +36,7 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         GuardAsync(context, async () =>
         {
             RequireValid(request);
-            await continuation(request, responseStream, context);
+            await continuation(request, new WatchedStream<TResponse>(responseStream, context, memory.Stalled), context);
             return true;
         });
 
@@ -45,7 +46,8 @@ internal sealed partial class GrpcErrors(RoomGate room, ILogger<GrpcErrors> logg
         ServerCallContext context, DuplexStreamingServerMethod<TRequest, TResponse> continuation) =>
         GuardAsync(context, async () =>
         {
-            await continuation(requestStream, responseStream, context);
+            await continuation(
+                requestStream, new WatchedStream<TResponse>(responseStream, context, memory.Stalled), context);
             return true;
         });
 

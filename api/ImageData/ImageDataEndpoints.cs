@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Events;
+using Registry.Api.Memory;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.ImageData;
@@ -48,7 +49,8 @@ internal static class ImageDataEndpoints
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    private static async Task DownloadAsync(HttpContext context, string id, ImageDownloads downloads, ImageSends sends)
+    private static async Task DownloadAsync(
+        HttpContext context, string id, ImageDownloads downloads, ImageSends sends, ProcessMemory memory)
     {
         using var download = await downloads.OpenAsync(Caller.Of(context), id, context.RequestAborted);
         var image = download.Image;
@@ -68,7 +70,10 @@ internal static class ImageDataEndpoints
             Caller.Of(context), image, range.Length, context.Connection.RemoteIpAddress);
         await downloads.CopyAsync(
             blob, range.Offset, range.Length,
-            send is null ? body.WriteAsync : send.Counting(body.WriteAsync), context.RequestAborted);
+            send is null ? SendAsync : send.Counting(SendAsync), context.RequestAborted);
+
+        ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken token) =>
+            memory.Stalled.SendAsync(body.WriteAsync(bytes, token), bytes.Length, context.Abort);
     }
 
     private static long? StatedLength(HttpRequest request)

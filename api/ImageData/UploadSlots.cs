@@ -6,11 +6,11 @@ namespace Registry.Api.ImageData;
 
 /// <summary>Bounds how many clients send bytes concurrently, and how many of one project; and apart from these, how many
 /// have not sent their first byte.</summary>
-internal sealed class UploadSlots(IOptions<RegistryOptions> options)
+internal sealed class UploadSlots(IOptions<RegistryOptions> options, TimeProvider clock)
 {
     private readonly UploadsSection _settings = options.Value.Uploads;
     private readonly ProjectShares _sending = new(
-        options.Value.Uploads.ConcurrentMax, options.Value.UploadsPerProject);
+        options.Value.Uploads.ConcurrentMax, options.Value.UploadsPerProject, options.Value.Uploads.ConcurrentMax);
 
     // A silent client holds a connection and nothing else. An address may be a proxy that many projects share.
     private readonly ProjectShares _silent = new(
@@ -19,22 +19,12 @@ internal sealed class UploadSlots(IOptions<RegistryOptions> options)
     private readonly ProjectShares _addresses = new(
         options.Value.Uploads.SilentMax, options.Value.Uploads.SilentMax / 2);
 
-    /// <summary>Takes a slot; disposing gives it back.</summary>
-    /// <param name="projectId">The project that sends; null for none.</param>
-    /// <exception cref="RegistryException">Busy: all are taken, or all that one project may have.</exception>
-    public IDisposable Take(string? projectId) => _sending.TryTake(projectId) ?? throw (_sending.IsOfProject(projectId)
-        ? new RegistryException(
-            ErrorCode.Busy, $"{options.Value.UploadsPerProject} uploads of your project are under way; try again later.",
-            "project_busy")
-        : new RegistryException(
-            ErrorCode.Busy, $"{_settings.ConcurrentMax} uploads are under way; try again later."));
-
-    /// <summary>Waits for the first byte of a body, or its end, and takes a slot then.</summary>
+    /// <summary>Waits for the first byte of a body, or its end, and then for a slot; disposing gives it back.</summary>
     /// <param name="projectId">The project that sends; null for none.</param>
     /// <param name="body">The body.</param>
     /// <param name="cancellationToken">Fires when the client goes away.</param>
-    /// <exception cref="RegistryException">Busy: all slots are taken, or all that one project may have, or too many bodies are
-    /// waited for. -or- TooSlow: nothing came in time.</exception>
+    /// <exception cref="RegistryException">Busy: no slot became free in time, of all or of those that one project may have, or
+    /// too many bodies are waited for. -or- TooSlow: nothing came in time.</exception>
     public async ValueTask<IDisposable> TakeAsync(
         string? projectId, IUploadBody body, CancellationToken cancellationToken)
     {
@@ -56,8 +46,21 @@ internal sealed class UploadSlots(IOptions<RegistryOptions> options)
                 ErrorCode.TooSlow, $"No byte arrived in {_settings.FirstByte.TotalSeconds:0} seconds.");
         }
 
-        return Take(projectId);
+        return await TakeAsync(projectId, cancellationToken);
     }
+
+    /// <summary>Waits for a slot; disposing gives it back.</summary>
+    /// <param name="projectId">The project that sends; null for none.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="RegistryException">Busy: none became free in time.</exception>
+    public async ValueTask<IDisposable> TakeAsync(string? projectId, CancellationToken cancellationToken) =>
+        await _sending.TakeAsync(projectId, 1, _settings.Wait, clock, cancellationToken)
+        ?? throw (_sending.IsOfProject(projectId)
+            ? new RegistryException(
+                ErrorCode.Busy, $"{options.Value.UploadsPerProject} uploads of your project are under way; try again later.",
+                "project_busy")
+            : new RegistryException(
+                ErrorCode.Busy, $"{_settings.ConcurrentMax} uploads are under way; try again later."));
 
     private async Task WaitAsync(string? projectId, string? address, Task begun, CancellationTokenSource patience)
     {

@@ -12,6 +12,10 @@ public sealed record MemorySection
     /// <summary>How long a request waits for its buffers before it is answered with 503.</summary>
     public TimeSpan Wait { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long a client may leave the bytes that it asked for unread while requests wait for memory, besides the time
+    /// that they take at 128 KiB/s; then it is disconnected. Where there is memory, it may take as long as it likes.</summary>
+    public TimeSpan Stalled { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="ConfigurationException">One is wrong.</exception>
     public void Validate()
@@ -21,5 +25,8 @@ public sealed record MemorySection
             $"0, or {BudgetLeast} or more");
         RegistryOptions.Require(
             Wait >= TimeSpan.Zero && Wait <= TimeSpan.FromMinutes(5), "Registry:Memory:Wait", $"{Wait}", "0 to 5 minutes");
+        RegistryOptions.Require(
+            Stalled > TimeSpan.Zero && Stalled <= TimeSpan.FromHours(1), "Registry:Memory:Stalled", $"{Stalled}",
+            "more than 0, at most 1 hour");
     }
 }

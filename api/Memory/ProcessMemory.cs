@@ -36,22 +36,22 @@ public sealed class ProcessMemory
     private readonly TimeSpan _wait;
     private readonly TimeProvider _clock;
     private readonly RegistryMetrics? _metrics;
+    private int _waiting;
 
     /// <summary>Divides the memory of the machine or of the container, and reports what becomes of it.</summary>
     public ProcessMemory(IOptions<RegistryOptions> options, TimeProvider clock, RegistryMetrics metrics)
-        : this(options.Value.Memory, clock, options.Value.HasProjects)
-    {
-        _metrics = metrics;
-        metrics.WatchMemory(Whole);
-    }
+        : this(options.Value.Memory, clock, options.Value.HasProjects, metrics) => metrics.WatchMemory(Whole, () => Waiting);
 
     /// <summary>Divides the memory of the machine or of the container.</summary>
     /// <param name="settings">The settings.</param>
     /// <param name="clock">The clock of waits.</param>
     /// <param name="hasProjects">Whether callers differ; otherwise one may have all.</param>
-    public ProcessMemory(MemorySection settings, TimeProvider clock, bool hasProjects = false)
+    /// <param name="metrics">Counts what is refused; null for none.</param>
+    public ProcessMemory(
+        MemorySection settings, TimeProvider clock, bool hasProjects = false, RegistryMetrics? metrics = null)
     {
-        (_wait, _clock) = (settings.Wait, clock);
+        (_wait, _clock, _metrics) = (settings.Wait, clock, metrics);
+        Stalled = new StalledClients(settings.Stalled, clock, () => Waiting, metrics);
         Whole = new MemoryBudget(
             settings.BudgetBytes > 0 ? settings.BudgetBytes : BudgetOf(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
         var transfers = Whole.Part(Whole.Bytes / 4 * 3);
@@ -83,6 +83,12 @@ public sealed class ProcessMemory
     /// <summary>Buffers of NBD connections.</summary>
     public MemoryBudget Exports { get; }
 
+    /// <summary>Requests and jobs that wait for memory.</summary>
+    public int Waiting => Volatile.Read(ref _waiting);
+
+    /// <summary>Clients that do not take what they are sent.</summary>
+    internal StalledClients Stalled { get; }
+
     /// <summary>The budget of a process.</summary>
     /// <param name="availableBytes">What the collector may use at most: three fifths of the memory of the container, or of the
     /// machine (System.GC.HeapHardLimitPercent in the project file).</param>
@@ -101,11 +107,13 @@ public sealed class ProcessMemory
         MemoryBudget part, string? projectId, long bytes, CancellationToken cancellationToken)
     {
         var started = _clock.GetTimestamp();
-        var held = projectId is null
-            ? null
-            : await _shares[part].TakeAsync(projectId, bytes, _wait, _clock, cancellationToken) ?? throw Short();
+        IDisposable? held = null;
+        Interlocked.Increment(ref _waiting);
         try
         {
+            held = projectId is null
+                ? null
+                : await _shares[part].TakeAsync(projectId, bytes, _wait, _clock, cancellationToken) ?? throw Short();
             var left = _wait - _clock.GetElapsedTime(started);
             var share = await part.TakeAsync(
                 bytes, left > TimeSpan.Zero ? left : TimeSpan.Zero, _clock, cancellationToken) ?? throw Short();
@@ -116,6 +124,10 @@ public sealed class ProcessMemory
         {
             held?.Dispose();
             throw;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waiting);
         }
     }
 

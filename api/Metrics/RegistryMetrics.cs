@@ -27,6 +27,7 @@ public sealed class RegistryMetrics : IDisposable
     private readonly Counter<long> _scrubFindings;
     private readonly Counter<long> _events;
     private readonly Counter<long> _memoryRefusals;
+    private readonly Counter<long> _stalledClients;
 
     /// <summary>Makes the instruments.</summary>
     public RegistryMetrics(IMeterFactory meters)
@@ -45,6 +46,9 @@ public sealed class RegistryMetrics : IDisposable
         _events = _meter.CreateCounter<long>("registry.events", "{event}", "Events by what became of them");
         _memoryRefusals = _meter.CreateCounter<long>(
             "registry.memory.refusals", "{request}", "Requests that found no memory for their buffers in time");
+        _stalledClients = _meter.CreateCounter<long>(
+            "registry.memory.stalled", "{client}",
+            "Clients disconnected because they left bytes unread while requests waited for memory");
         _storeReadBytes = _meter.CreateCounter<long>("registry.store.read.bytes", "By", "Bytes read from stores");
         _provisionedBytes = _meter.CreateCounter<long>("registry.provision.bytes", "By", "Guest bytes sent to disks");
         _reapedBlobs = _meter.CreateCounter<long>("registry.reaper.blobs", "{blob}", "Leftover blobs removed");
@@ -103,14 +107,17 @@ public sealed class RegistryMetrics : IDisposable
     /// <summary>A request found no memory for its buffers in time.</summary>
     public void MemoryRefused() => _memoryRefusals.Add(1);
 
+    /// <summary>A client was disconnected because it did not take what it was sent.</summary>
+    public void ClientStalled() => _stalledClients.Add(1);
+
     /// <summary>Reports from now on what the buffers of the process hold.</summary>
-    public void WatchMemory(MemoryBudget budget)
+    public void WatchMemory(MemoryBudget budget, Func<int> waiting)
     {
         _meter.CreateObservableUpDownCounter(
             "registry.memory.budget", () => budget.Bytes, "By", "Bytes that all buffers may hold together");
         _meter.CreateObservableUpDownCounter("registry.memory.taken", () => budget.Taken, "By", "Bytes that buffers hold");
         _meter.CreateObservableUpDownCounter(
-            "registry.memory.waiting", () => budget.Waiting, "{request}", "Requests that wait for memory");
+            "registry.memory.waiting", waiting, "{request}", "Requests that wait for memory");
     }
 
     /// <summary>Tells what the cache does from now on.</summary>

@@ -2,6 +2,7 @@ using Microsoft.Net.Http.Headers;
 using Registry.Api.Auth;
 using Registry.Api.ImageData;
 using Registry.Api.Images;
+using Registry.Api.Memory;
 using Registry.Api.Metrics;
 using Registry.Api.Versions;
 using Registry.Engine.Convert;
@@ -26,7 +27,8 @@ internal static class DiskEndpoints
     // 1. Wait for a place. 2. Which file is it? 3. Has the client got it already? 4. Lay it out: the length is known.
     // 5. Send.
     private static async Task ReadAsync(
-        HttpContext context, string id, StoredDisks disks, ReadShares shares, RegistryMetrics metrics)
+        HttpContext context, string id, StoredDisks disks, ReadShares shares, ProcessMemory memory,
+        RegistryMetrics metrics)
     {
         var cancellation = context.RequestAborted;
         var view = DiskView.Read(context.Request.Query);
@@ -59,7 +61,8 @@ internal static class DiskEndpoints
         }
 
         var (body, read) = (context.Response.Body, reading.Share.Options);
-        ValueTask SendAsync(ReadOnlyMemory<byte> chunk, CancellationToken token) => body.WriteAsync(chunk, token);
+        ValueTask SendAsync(ReadOnlyMemory<byte> chunk, CancellationToken token) =>
+            memory.Stalled.SendAsync(body.WriteAsync(chunk, token), chunk.Length, context.Abort);
         await (layout is null
             ? DiskBody.WriteRawAsync(
                 stored.Disk, size, range.Offset, range.Length, read, SendAsync, cancellation)

@@ -4,6 +4,7 @@ using Grpc.Core;
 using Registry.Api.Auth;
 using Registry.Api.Errors;
 using Registry.Api.Grpc;
+using Registry.Api.Memory;
 using Registry.Api.Metrics;
 using Registry.Api.Versions;
 using Registry.Protos.V1;
@@ -38,8 +39,8 @@ internal static partial class ExtentEndpoints
 
     // What fails before the first message is an answer like any other; what fails later is the last message.
     private static async Task ReadAsync(
-        HttpContext context, string id, StoredDisks disks, ReadShares shares, RegistryMetrics metrics,
-        ILogger<StoredDisk> logger)
+        HttpContext context, string id, StoredDisks disks, ReadShares shares, ProcessMemory memory,
+        RegistryMetrics metrics, ILogger<StoredDisk> logger)
     {
         using var span = RegistryMetrics.Traces.StartActivity("provision");
         span?.SetTag("image.id", id);
@@ -69,7 +70,7 @@ internal static partial class ExtentEndpoints
                 waiting += message.Data?.Data.Length ?? most;
                 if (waiting >= most)
                 {
-                    await response.BodyWriter.FlushAsync(cancellation);
+                    await memory.Stalled.SendAsync(FlushAsync(response.BodyWriter, cancellation), waiting, context.Abort);
                     (waiting, most) = (0, reading.Share.Options.MaxRangeBytes / PartsOfARange);
                 }
             }
@@ -80,6 +81,9 @@ internal static partial class ExtentEndpoints
             Write(response.BodyWriter, request.Checksums ? WireChecksum.Seal(failure) : failure);
         }
     }
+
+    private static async ValueTask FlushAsync(PipeWriter body, CancellationToken cancellationToken) =>
+        await body.FlushAsync(cancellationToken);
 
     private static DiskFailure Failure(HttpContext context, ILogger logger, Exception exception)
     {

@@ -8,11 +8,11 @@ namespace Registry.Api.Usage;
 /// </remarks>
 /// <param name="max">The amount that there is.</param>
 /// <param name="perProject">Maximum of one project; null where all callers are one project, which may have all.</param>
-internal sealed class ProjectShares(long max, long? perProject)
+/// <param name="waitingPerProject">Maximum of one project's callers that wait.</param>
+internal sealed class ProjectShares(long max, long? perProject, int waitingPerProject = 1024)
 {
     private const int ReserveShare = 4;
-    private const int WaitingPerProject = 1024;
-    private const int WaitingMax = 8 * WaitingPerProject;
+    private const int WaitingProjects = 8; // as many as may have all their callers waiting
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, (long Held, int Waiting)> _projects = new(StringComparer.Ordinal);
@@ -75,7 +75,7 @@ internal sealed class ProjectShares(long max, long? perProject)
                 return Take(projectId, amount);
             }
 
-            if (waiting >= WaitingPerProject || _waiters.Count >= WaitingMax)
+            if (waiting >= waitingPerProject || _waiters.Count >= WaitingProjects * waitingPerProject)
             {
                 return null;
             }

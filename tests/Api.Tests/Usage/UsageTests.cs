@@ -57,38 +57,62 @@ public sealed class UsageTests
     }
 
     [Fact]
-    public void A_project_has_so_many_uploads_at_once_and_others_have_theirs()
+    public async Task A_project_has_so_many_uploads_at_once_and_others_have_theirs()
     {
         var slots = Slots("keystone", max: 3, perProject: 2);
-        using var first = slots.Take("a");
-        var second = slots.Take("a");
-        var refused = Assert.Throws<RegistryException>(() => slots.Take("a"));
-        Assert.Equal((ErrorCode.Busy, "project_busy"), (refused.Code, refused.Reason));
-        using (slots.Take("b"))
+        using var first = await slots.TakeAsync("a", RegistryApp.Stop);
+        var second = await slots.TakeAsync("a", RegistryApp.Stop);
+        Assert.Equal((ErrorCode.Busy, "project_busy"), await RefusalAsync(slots, "a"));
+        using (await slots.TakeAsync("b", RegistryApp.Stop))
         {
-            Assert.Null(Assert.Throws<RegistryException>(() => slots.Take("c")).Reason);
+            Assert.Equal((ErrorCode.Busy, null), await RefusalAsync(slots, "c"));
         }
 
         second.Dispose();
-        using var third = slots.Take("a");
-        using var fourth = slots.Take("c");
+        using var third = await slots.TakeAsync("a", RegistryApp.Stop);
+        using var fourth = await slots.TakeAsync("c", RegistryApp.Stop);
     }
 
     [Fact]
-    public void Where_all_are_one_project_it_has_all_there_are()
+    public async Task Where_all_are_one_project_it_has_all_there_are()
     {
         var slots = Slots("none", max: 3, perProject: 1);
-        using var first = slots.Take("a");
-        using var second = slots.Take("a");
-        using var third = slots.Take("a");
-        Assert.Throws<RegistryException>(() => slots.Take("a"));
+        using var first = await slots.TakeAsync("a", RegistryApp.Stop);
+        using var second = await slots.TakeAsync("a", RegistryApp.Stop);
+        using var third = await slots.TakeAsync("a", RegistryApp.Stop);
+        await RefusalAsync(slots, "a");
     }
 
-    private static UploadSlots Slots(string auth, int max, int perProject) => new(Options.Create(new RegistryOptions
+    [Fact]
+    public async Task An_upload_beyond_the_maximum_waits_and_as_many_may_wait_as_there_are_places()
     {
-        Auth = new() { Kind = auth },
-        Uploads = new() { ConcurrentMax = max, ConcurrentMaxPerProject = perProject },
-    }));
+        var slots = Slots("keystone", max: 4, perProject: 1, wait: TimeSpan.FromMinutes(1));
+        var first = await slots.TakeAsync("a", RegistryApp.Stop);
+        var waiting = Enumerable.Range(0, 4).Select(_ => slots.TakeAsync("a", RegistryApp.Stop).AsTask()).ToList();
+        Assert.Equal((ErrorCode.Busy, "project_busy"), await RefusalAsync(slots, "a"));
+        (await slots.TakeAsync("b", RegistryApp.Stop)).Dispose();
+        Assert.DoesNotContain(waiting, task => task.IsCompleted);
+        first.Dispose();
+        foreach (var next in waiting)
+        {
+            (await next).Dispose();
+        }
+    }
+
+    private static async Task<(ErrorCode Code, string? Reason)> RefusalAsync(UploadSlots slots, string project)
+    {
+        var refused = await Assert.ThrowsAsync<RegistryException>(
+            () => slots.TakeAsync(project, RegistryApp.Stop).AsTask());
+        return (refused.Code, refused.Reason);
+    }
+
+    private static UploadSlots Slots(string auth, int max, int perProject, TimeSpan wait = default) => new(
+        Options.Create(new RegistryOptions
+        {
+            Auth = new() { Kind = auth },
+            Uploads = new() { ConcurrentMax = max, ConcurrentMaxPerProject = perProject, Wait = wait },
+        }),
+        TimeProvider.System);
 
     private static async Task<HttpResponseMessage> StageAsync(RegistryApp app, string id, byte[] content)
     {
