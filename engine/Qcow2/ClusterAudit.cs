@@ -38,10 +38,12 @@ internal sealed class ClusterAudit
         Compressed = 3,
     }
 
-    /// <summary>Marks all metadata that the header leads to.</summary>
-    /// <exception cref="ImageFormatException">Two structures share a cluster, or one lies outside the file.</exception>
+    /// <summary>Marks all metadata that the header leads to, and refuses what QEMU would not open.</summary>
+    /// <exception cref="ImageFormatException">Two structures share a cluster, or one lies outside the file or is not
+    /// valid.</exception>
     public static async ValueTask<ClusterAudit> StartAsync(
-        IByteSource source, QcowHeader header, ulong[] l1, CancellationToken cancellationToken)
+        IByteSource source, QcowHeader header, QcowHeaderExtensions extensions, Limits limits, ulong[] l1,
+        CancellationToken cancellationToken)
     {
         var audit = new ClusterAudit(header, source.Length);
         audit.MarkMetadata(0, 1, "header");
@@ -62,6 +64,9 @@ internal sealed class ClusterAudit
         }
 
         audit.MarkL2Tables(header, l1);
+        await QcowOpenRules
+            .RequireAsync(source, header, extensions, limits, audit.MarkMetadata, cancellationToken)
+            .ConfigureAwait(false);
         return audit;
     }
 

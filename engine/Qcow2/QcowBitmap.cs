@@ -17,7 +17,7 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
     private const int FixedBytes = 24;
     private const int MaxNameBytes = 1023;
     private const int MaxTableEntries = 1 << 27;
-    private const long MaxDataBytes = 512L << 20;
+    private const ulong MaxDataBytes = 512UL << 20;
     private const ulong TableOffsetMask = 0x00FF_FFFF_FFFF_FE00;
 
     /// <summary>Guest bytes that one bit stands for.</summary>
@@ -27,6 +27,9 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
     /// its
     /// bits mean nothing.</summary>
     public bool IsInconsistent { get; private init; }
+
+    /// <summary>Its name as QEMU has it: the bytes up to the first zero, a character each.</summary>
+    internal string StoredName { get; private init; } = "";
 
     /// <summary>Lists the bitmaps of an image.</summary>
     /// <param name="source">The image's bytes.</param>
@@ -47,7 +50,8 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
             return [];
         }
 
-        if (place.Count is 0 or > 65535 || place.DirectorySize > (ulong)limits.MaxBitmapDirectoryBytes)
+        if (place.Count is 0 or > 65535 || place.DirectorySize is 0
+            || place.DirectorySize > (ulong)limits.MaxBitmapDirectoryBytes)
         {
             throw new ImageFormatException(FormatError.TableTooLarge, "The bitmap directory is too large or empty.");
         }
@@ -64,18 +68,13 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
         await source.ReadAsync((long)place.DirectoryOffset, directory, cancellationToken).ConfigureAwait(false);
         var areConsistent = header.Autoclear.HasFlag(QcowAutoclear.Bitmaps);
         var bitmaps = new List<QcowBitmap>();
-        for (var at = 0; at < directory.Length;)
+        for (var at = 0; at < directory.Length && bitmaps.Count <= place.Count;)
         {
             var bitmap = Parse(directory.AsSpan(at), header, out var length);
             bitmaps.Add(bitmap with
             {
                 IsInconsistent = !areConsistent || bitmap.Flags.HasFlag(QcowBitmapFlags.InUse),
             });
-            if (bitmaps.Count > place.Count)
-            {
-                break;
-            }
-
             at = checked(at + length);
         }
 
@@ -196,23 +195,38 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
         await source.ReadAsync(offset, cluster, cancellationToken).ConfigureAwait(false);
     }
 
-    private async ValueTask<ulong[]> ReadTableAsync(QcowImage image, CancellationToken cancellationToken)
+    /// <summary>Bytes of the directory's entry for a name of so many bytes.</summary>
+    internal static long DirectoryEntryBytes(int nameBytes) => (FixedBytes + nameBytes + 7) & ~7;
+
+    /// <summary>Refuses a table that is not as long as the disk needs it.</summary>
+    /// <exception cref="ImageFormatException"><see cref="FormatError.InvalidTableEntry"/>.</exception>
+    internal void RequireTableLength(in QcowHeader header)
     {
-        var size = image.Header.VirtualSize;
+        var size = header.VirtualSize;
         var bytes = size == 0 ? 0 : ((((size - 1) >> GranularityBits) + 1) + 7) / 8;
-        var needed = (bytes + image.ClusterSize - 1) / image.ClusterSize;
-        if (TableEntries != needed || bytes > MaxDataBytes)
+        var needed = (bytes + header.ClusterSize - 1) / header.ClusterSize;
+        if (TableEntries != needed)
         {
             throw new ImageFormatException(
                 FormatError.InvalidTableEntry, $"The bitmap's table has {TableEntries} entries, not {needed}.", TableOffset);
         }
+    }
 
-        if (TableOffset > image.Source.Length - (TableEntries * 8L))
+    /// <summary>Refuses a table that does not lie in the file.</summary>
+    /// <exception cref="ImageFormatException"><see cref="FormatError.OutsideFile"/>.</exception>
+    internal void RequireTableInside(long fileLength)
+    {
+        if (TableOffset > fileLength - (TableEntries * 8L))
         {
             throw new ImageFormatException(
                 FormatError.OutsideFile, "The bitmap's table lies outside the file.", TableOffset);
         }
+    }
 
+    private async ValueTask<ulong[]> ReadTableAsync(QcowImage image, CancellationToken cancellationToken)
+    {
+        RequireTableLength(image.Header);
+        RequireTableInside(image.Source.Length);
         var stored = new byte[TableEntries * 8];
         await image.Source.ReadAsync(TableOffset, stored, cancellationToken).ConfigureAwait(false);
         var table = new ulong[TableEntries];
@@ -237,32 +251,46 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
         var granularity = entry[17];
         int nameLength = BinaryPrimitives.ReadUInt16BigEndian(entry[18..]);
         var extraLength = BinaryPrimitives.ReadUInt32BigEndian(entry[20..]);
-        var used = FixedBytes + (long)extraLength + nameLength;
-        if (used > entry.Length || nameLength is 0 or > MaxNameBytes)
+        if (extraLength != 0)
+        {
+            throw Malformed("has an entry with extra data");
+        }
+
+        length = (int)DirectoryEntryBytes(nameLength);
+        if (length > entry.Length || nameLength > MaxNameBytes)
         {
             throw Malformed("has an entry that does not fit");
         }
 
         if (entry[16] != 1 || granularity is < 9 or > 31
-            || (flags & ~(QcowBitmapFlags.InUse | QcowBitmapFlags.Auto | QcowBitmapFlags.ExtraDataCompatible)) != 0
-            || (extraLength != 0 && !flags.HasFlag(QcowBitmapFlags.ExtraDataCompatible)))
+            || (flags & ~(QcowBitmapFlags.InUse | QcowBitmapFlags.Auto)) != 0)
         {
             throw Malformed("has an entry of an unknown kind");
         }
 
-        if (tableEntries is 0 or > MaxTableEntries || (tableOffset & (ulong)(header.ClusterSize - 1)) != 0
-            || tableOffset > long.MaxValue)
+        var dataBytes = (ulong)tableEntries << (int)header.ClusterBits;
+        if (tableEntries is 0 or > MaxTableEntries || dataBytes > MaxDataBytes
+            || tableOffset is 0 or > long.MaxValue || (tableOffset & (ulong)(header.ClusterSize - 1)) != 0)
         {
             throw Malformed("has an entry whose table is too large or misaligned");
         }
 
-        length = (int)Math.Min(entry.Length, (used + 7) & ~7L);
+        if (!flags.HasFlag(QcowBitmapFlags.InUse) && (ulong)header.VirtualSize > (dataBytes * 8) << granularity)
+        {
+            throw Malformed("has an entry whose table is too short for the disk");
+        }
+
+        var name = entry.Slice(FixedBytes, nameLength);
+        var zero = name.IndexOf((byte)0);
         return new QcowBitmap(
-            Name: Encoding.UTF8.GetString(entry.Slice(FixedBytes + (int)extraLength, nameLength)),
+            Name: Encoding.UTF8.GetString(name),
             GranularityBits: granularity,
             Flags: flags,
             TableOffset: (long)tableOffset,
-            TableEntries: (int)tableEntries);
+            TableEntries: (int)tableEntries)
+        {
+            StoredName = Encoding.Latin1.GetString(zero < 0 ? name : name[..zero]),
+        };
     }
 
     private static ImageFormatException Malformed(string what) =>
@@ -281,7 +309,4 @@ public enum QcowBitmapFlags
 
     /// <summary>Bit 1: it is kept up to date while the disk is written.</summary>
     Auto = 1 << 1,
-
-    /// <summary>Bit 2: its extra data, if any, need not be understood.</summary>
-    ExtraDataCompatible = 1 << 2,
 }

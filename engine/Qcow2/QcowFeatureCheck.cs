@@ -41,6 +41,13 @@ public static class QcowFeatureCheck
                 FormatError.CorruptImage, "The image is marked corrupt. Repair it first.", 72);
         }
 
+        if (header.Autoclear.HasFlag(QcowAutoclear.RawDataFile)
+            && !header.Incompatible.HasFlag(QcowIncompatible.DataFile))
+        {
+            throw new ImageFormatException(
+                FormatError.InvalidHeader, "The image says that its data file is a raw disk, and has no data file.", 88);
+        }
+
         RefuseCompressionType(header);
     }
 

@@ -284,7 +284,8 @@ public readonly record struct QcowHeader
                 $"The virtual size {Size} is beyond the limit of {limits.MaxVirtualSizeBytes} bytes.", 24);
         }
 
-        var needed = ((ulong)VirtualSize + (ulong)L2Coverage - 1) / (ulong)L2Coverage;
+        // The size as written: QEMU counts a last part of a sector here, though no guest sees it.
+        var needed = (Size + (ulong)L2Coverage - 1) / (ulong)L2Coverage;
         if (L1Entries < needed)
         {
             throw Invalid($"The L1 table has {L1Entries} entries; {needed} are needed for the virtual size.", 36);
@@ -303,9 +304,11 @@ public readonly record struct QcowHeader
             throw Invalid("The refcount table has no clusters.", 56);
         }
 
-        // A snapshot is at least 40 bytes; the rest of the table is checked while it is read.
+        // A snapshot is at least 40 bytes; the rest of the table is checked while it is read. QEMU checks its offset
+        // also where there are no snapshots.
         RequireInside(L1Offset, l1Bytes, fileLength, "L1 table", 40);
         RequireInside(RefcountTableOffset, refcountBytes, fileLength, "refcount table", 48);
+        RequireAligned(SnapshotsOffset, "snapshot table", 64);
         if (SnapshotCount > 0)
         {
             RequireInside(SnapshotsOffset, (ulong)SnapshotCount * 40, fileLength, "snapshot table", 64);
@@ -321,13 +324,18 @@ public readonly record struct QcowHeader
         }
     }
 
-    private void RequireInside(ulong offset, ulong length, long fileLength, string what, long field)
+    private void RequireAligned(ulong offset, string what, long field)
     {
-        if ((offset & (ulong)(ClusterSize - 1)) != 0)
+        if ((offset & (ulong)(ClusterSize - 1)) != 0 || offset > long.MaxValue)
         {
             throw new ImageFormatException(
                 FormatError.Misaligned, $"The {what} at {offset} is not aligned to a cluster.", field);
         }
+    }
+
+    private void RequireInside(ulong offset, ulong length, long fileLength, string what, long field)
+    {
+        RequireAligned(offset, what, field);
 
         // length is capped above, so the subtraction cannot wrap once offset is known to be small enough.
         if (length > (ulong)fileLength || offset > (ulong)fileLength - length)

@@ -74,7 +74,8 @@ public sealed record QcowHeaderExtensions
                 FormatError.Truncated, "The file ends inside the backing file's name.", cluster.Length);
         }
 
-        result.ParseRecords(cluster[..Math.Min(end, cluster.Length)], (int)header.HeaderLength);
+        result.ParseRecords(
+            cluster[..Math.Min(end, cluster.Length)], (int)header.HeaderLength, isWhole: end <= cluster.Length);
         if (header.BackingNameOffset != 0)
         {
             result.BackingName = Encoding.UTF8.GetString(cluster.Slice(end, (int)header.BackingNameLength));
@@ -114,22 +115,32 @@ public sealed record QcowHeaderExtensions
         });
     }
 
-    private void ParseRecords(ReadOnlySpan<byte> area, int position)
+    private void ParseRecords(ReadOnlySpan<byte> area, int position, bool isWhole)
     {
         var seen = new HashSet<uint>();
         var unknown = new List<QcowUnknownExtension>();
-        while (position + 8 <= area.Length)
+        while (position < area.Length)
         {
-            var type = BinaryPrimitives.ReadUInt32BigEndian(area[position..]);
-            var length = BinaryPrimitives.ReadUInt32BigEndian(area[(position + 4)..]);
-            if (type == End)
+            if (position + 8 > area.Length)
             {
+                if (isWhole)
+                {
+                    throw Invalid("The header extensions end inside a record.", position);
+                }
+
                 break;
             }
 
+            var type = BinaryPrimitives.ReadUInt32BigEndian(area[position..]);
+            var length = BinaryPrimitives.ReadUInt32BigEndian(area[(position + 4)..]);
             if (length > area.Length - position - 8)
             {
                 throw Invalid($"The header extension 0x{type:x8} of {length} bytes ends outside its area.", position);
+            }
+
+            if (type == End)
+            {
+                break;
             }
 
             if (!seen.Add(type))
@@ -196,7 +207,9 @@ public sealed record QcowHeaderExtensions
             throw Invalid("The bitmaps extension is not 24 bytes long.", position);
         }
 
-        return new QcowBitmapsExtension(
+        return BinaryPrimitives.ReadUInt32BigEndian(data[4..]) != 0
+            ? throw Invalid("The reserved field of the bitmaps extension is not zero.", position)
+            : new QcowBitmapsExtension(
             Count: BinaryPrimitives.ReadUInt32BigEndian(data),
             DirectorySize: BinaryPrimitives.ReadUInt64BigEndian(data[8..]),
             DirectoryOffset: BinaryPrimitives.ReadUInt64BigEndian(data[16..]));

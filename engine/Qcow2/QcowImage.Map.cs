@@ -120,15 +120,16 @@ public sealed partial class QcowImage : IChainLayer
     private async IAsyncEnumerable<Extent> OwnAsync(
         long start, long length, bool isExact, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        if (length == 0)
-        {
-            yield break;
-        }
-
         ClusterAudit? audit = null;
         if (limits.RejectSharedClusters && length == VirtualSize && Snapshot is null && DataFile is null)
         {
-            audit = await ClusterAudit.StartAsync(Source, Header, l1, cancellationToken).ConfigureAwait(false);
+            audit = await ClusterAudit.StartAsync(Source, Header, Extensions, limits, l1, cancellationToken)
+                .ConfigureAwait(false);
+        }
+
+        if (length == 0)
+        {
+            yield break;
         }
 
         var decoder = new L2Decoder(View(isExact), audit);

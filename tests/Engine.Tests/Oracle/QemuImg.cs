@@ -62,6 +62,23 @@ internal static class QemuImg
         }
     }
 
+    /// <summary>Opens a qcow2 image for reading and writing, as an instance's disk is, and reads its first sector if it has
+    /// one.</summary>
+    /// <returns>Whether that succeeded, and what was printed.</returns>
+    public static (bool Opens, string Output) TryOpen(string path)
+    {
+        Span<byte> head = stackalloc byte[32];
+        using (var file = File.OpenHandle(path))
+        {
+            RandomAccess.Read(file, head, 0);
+        }
+
+        var isEmpty = System.Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(head[24..]) < 512;
+        var (code, output) = Execute(
+            IoPath!, ["-f", "qcow2", "-c", isEmpty ? "length" : "read 0 512", path], expectSuccess: false);
+        return (code == 0 && !output.Contains("read failed", StringComparison.Ordinal), output);
+    }
+
     /// <summary>Runs qemu-io commands on an image that is named by options.</summary>
     public static void IoWith(IEnumerable<string> image, IEnumerable<string> commands)
     {
