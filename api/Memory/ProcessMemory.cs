@@ -40,7 +40,14 @@ public sealed class ProcessMemory
 
     /// <summary>Divides the memory of the machine or of the container, and reports what becomes of it.</summary>
     public ProcessMemory(IOptions<RegistryOptions> options, TimeProvider clock, RegistryMetrics metrics)
-        : this(options.Value.Memory, clock, options.Value.HasProjects, metrics) => metrics.WatchMemory(Whole, () => Waiting);
+        : this(options.Value.Memory, clock, options.Value.HasProjects, metrics) => metrics.WatchMemory(
+            Whole,
+            new Dictionary<string, MemoryBudget>
+            {
+                ["requests"] = Requests, ["uploads"] = Uploads, ["downloads"] = Downloads, ["disks"] = Disks,
+                ["exports"] = Exports,
+            },
+            () => Waiting);
 
     /// <summary>Divides the memory of the machine or of the container.</summary>
     /// <param name="settings">The settings.</param>

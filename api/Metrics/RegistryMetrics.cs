@@ -111,11 +111,20 @@ public sealed class RegistryMetrics : IDisposable
     public void ClientStalled() => _stalledClients.Add(1);
 
     /// <summary>Reports from now on what the buffers of the process hold.</summary>
-    public void WatchMemory(MemoryBudget budget, Func<int> waiting)
+    /// <param name="budget">All of them.</param>
+    /// <param name="parts">The parts that requests take from, by name.</param>
+    /// <param name="waiting">How many requests wait.</param>
+    public void WatchMemory(MemoryBudget budget, IReadOnlyDictionary<string, MemoryBudget> parts, Func<int> waiting)
     {
         _meter.CreateObservableUpDownCounter(
             "registry.memory.budget", () => budget.Bytes, "By", "Bytes that all buffers may hold together");
         _meter.CreateObservableUpDownCounter("registry.memory.taken", () => budget.Taken, "By", "Bytes that buffers hold");
+        _meter.CreateObservableUpDownCounter(
+            "registry.memory.part.taken",
+            () => parts.Select(part => new Measurement<long>(
+                part.Value.Taken, new KeyValuePair<string, object?>("part", part.Key))),
+            "By",
+            "Bytes that buffers of one kind of work hold");
         _meter.CreateObservableUpDownCounter(
             "registry.memory.waiting", waiting, "{request}", "Requests that wait for memory");
     }
