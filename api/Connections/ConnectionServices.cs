@@ -10,7 +10,8 @@ namespace Registry.Api.Connections;
 /// <summary>Bounds what connections take.</summary>
 internal static class ConnectionServices
 {
-    // What a client may send before it is read, and what it may leave unread: less where memory is short.
+    // What a client may send before it is read, and what it may leave unread: less where memory is short. An upload that
+    // waits for its turn holds that much.
     private const long PlentyBytes = 1L << 30;
     private const int BufferBytes = 256 << 10;
     private const int BufferBytesShort = 64 << 10;
@@ -27,6 +28,13 @@ internal static class ConnectionServices
                 wanted > 0 ? wanted : ConnectionLimit.Of(FileLimit.Raise(), budget.Bytes), budget);
         });
         services.AddSingleton<SocketTransportFactory>();
+        services.AddOptions<SocketTransportOptions>().Configure<ProcessMemory>((sockets, memory) =>
+        {
+            if (memory.Whole.Bytes < PlentyBytes)
+            {
+                sockets.MaxReadBufferSize = BufferBytesShort;
+            }
+        });
         services.RemoveAll<IConnectionListenerFactory>();
         services.AddSingleton<IConnectionListenerFactory, BoundedTransport>();
         services.AddOptions<KestrelServerOptions>().Configure<ProcessMemory>((kestrel, memory) =>
