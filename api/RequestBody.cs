@@ -36,7 +36,12 @@ public static class RequestBody
             throw TooLarge(max);
         }
 
-        await ReserveAsync(context, max);
+        var isReserved = context.Request.ContentLength > SmallBytes;
+        if (isReserved)
+        {
+            await ReserveAsync(context, context.Request.ContentLength!.Value);
+        }
+
         try
         {
             await using var bounded = new MemoryStream();
@@ -55,6 +60,12 @@ public static class RequestBody
                     throw TooLarge(max);
                 }
 
+                if (!isReserved && bounded.Length > SmallBytes)
+                {
+                    isReserved = true;
+                    await ReserveAsync(context, max); // its length is not stated: it may be the longest
+                }
+
                 if (result.IsCompleted)
                 {
                     break;
@@ -71,17 +82,13 @@ public static class RequestBody
         }
     }
 
-    // A small body fits into what every connection is charged for.
-    private static async ValueTask ReserveAsync(HttpContext context, long max)
+    // A small body fits into what every connection is charged for, and needs none.
+    private static async ValueTask ReserveAsync(HttpContext context, long bytes)
     {
-        var bytes = context.Request.ContentLength ?? max;
-        if (bytes > SmallBytes)
-        {
-            var memory = context.RequestServices.GetRequiredService<ProcessMemory>();
-            context.Response.RegisterForDispose(
-                await memory.TakeAsync(
-                    memory.Requests, Caller.Of(context).ProjectId, bytes * BytesPerByte, context.RequestAborted));
-        }
+        var memory = context.RequestServices.GetRequiredService<ProcessMemory>();
+        context.Response.RegisterForDispose(
+            await memory.TakeAsync(
+                memory.Requests, Caller.Of(context).ProjectId, bytes * BytesPerByte, context.RequestAborted));
     }
 
     /// <summary>Endpoint filter for routes that take no body.</summary>

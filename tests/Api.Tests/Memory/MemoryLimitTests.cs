@@ -70,6 +70,10 @@ public sealed class MemoryLimitTests : IAsyncLifetime
         using (await FillAsync(Memory.Requests))
         {
             await _app.CreateAsync();
+            using var small = await PostInPartsAsync("""{"name":"n"}""");
+            Assert.Equal(201, (int)small.StatusCode);
+            using var unstated = await PostInPartsAsync($$"""{"name":"n","large":"{{new string('x', LargeBytes)}}"}""");
+            Assert.Equal(503, (int)unstated.StatusCode);
             using var refused = await _app.SendAsync(
                 HttpMethod.Post, "/v2/images", $$"""{"name":"n","large":"{{new string('x', LargeBytes)}}"}""");
             Assert.Equal(503, (int)refused.StatusCode);
@@ -112,6 +116,17 @@ public sealed class MemoryLimitTests : IAsyncLifetime
         }
 
         await UntilFreeAsync();
+    }
+
+    // Without saying how long it is.
+    private Task<HttpResponseMessage> PostInPartsAsync(string json)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Post, "/v2/images")
+        {
+            Content = new StringContent(json, System.Text.Encoding.UTF8, "application/json"),
+        };
+        request.Headers.TransferEncodingChunked = true;
+        return _app.Http.SendAsync(request, RegistryApp.Stop);
     }
 
     // All that a part may have, or so much of it.
