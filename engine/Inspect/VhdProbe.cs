@@ -71,7 +71,7 @@ internal sealed class VhdProbe : FormatProbe
         }
 
         var header = VhdDynamicHeader.Parse(sample.Head[offset..]);
-        header.Validate(copy.CurrentBytes);
+        header.Validate((ulong)copy.DiskBytes);
         if (sample.Length is null)
             return;
 

@@ -20,7 +20,7 @@ internal enum VhdDiskType : uint
 /// <param name="Version">0x00010000.</param>
 /// <param name="Creator">Four letters: the program that made the disk.</param>
 /// <param name="DataOffset">First byte of the dynamic header; all ones in a fixed disk.</param>
-/// <param name="CurrentBytes">Virtual size in bytes, as most programs have it.</param>
+/// <param name="CurrentBytes">Virtual size in bytes (Current Size).</param>
 /// <param name="GeometrySectors">Virtual size in sectors, as cylinders, heads and sectors give it.</param>
 /// <param name="DiskType">How the disk is built.</param>
 /// <param name="Checksum">The sum as stored.</param>
@@ -38,19 +38,26 @@ internal readonly record struct VhdFooter(
     // The format's own limit.
     private const ulong MaxDiskBytes = 2040UL << 30;
 
+    // The creators whose disks are as large as their geometry: "vpc ", "vs  " and "qemu".
+    private const uint VirtualPc = 0x76706320;
+    private const uint VirtualServer = 0x76732020;
+    private const uint Qemu = 0x71656D75;
+
     /// <summary>What a disk that is too large for the geometry says.</summary>
     private const long MaxGeometrySectors = 65535L * 16 * 255;
 
     /// <summary>Virtual size in bytes, a whole number of sectors.</summary>
-    /// <remarks>Virtual PC goes by the geometry, Hyper-V by the size. As in QEMU the creator decides: those who are
-    /// known to mean the size are listed. A footer without geometry leaves the size.</remarks>
+    /// <remarks>The size is <see cref="CurrentBytes"/>, except for the creators that are known to mean the geometry:
+    /// Virtual PC, Virtual Server and QEMU without <c>force_size</c>. The geometry of any other creator is only what
+    /// the disk reports over ATA, and leaves out the last sectors. No geometry, or the largest one, leaves the
+    /// size.</remarks>
     public long DiskBytes
     {
         get
         {
-            var isBySize = GeometrySectors is 0 or MaxGeometrySectors
-                || Creator is 0x77696E20 or 0x71656D32 or 0x64327620 or 0x74617000 or 0x43545853;
-            return isBySize ? (long)(CurrentBytes / SectorBytes) * SectorBytes : GeometrySectors * SectorBytes;
+            var isByGeometry = Creator is VirtualPc or VirtualServer or Qemu
+                && GeometrySectors is not (0 or MaxGeometrySectors);
+            return isByGeometry ? GeometrySectors * SectorBytes : (long)(CurrentBytes / SectorBytes) * SectorBytes;
         }
     }
 

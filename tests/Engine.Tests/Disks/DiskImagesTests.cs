@@ -69,17 +69,46 @@ public sealed class DiskImagesTests
         Assert.Equal(DiskFormat.Raw, await DiskImages.DetectAsync(new MemoryBytes(file), Disk.Stop));
     }
 
-    [Theory]
-    [InlineData("vpc ", 100, 100L * 4 * 17 * 512)] // Virtual PC goes by the geometry
-    [InlineData("win ", 100, 4 << 20)]             // Hyper-V by the size
-    [InlineData("tap\0", 100, 4 << 20)]
-    [InlineData("vpc ", 0, 4 << 20)]
-    public async Task Who_made_a_vhd_decides_how_large_it_is(string creator, int cylinders, long size)
+    public static TheoryData<string, int, long> Creators
     {
-        var file = new VhdBytes { Creator = creator, Cylinders = (ushort)cylinders }.ToBytes();
-        await using var image = await DiskImages.OpenAsync(
-            new MemoryBytes(file), DiskFormat.Vhd, DiskOpenOptions.Strict, Disk.Stop);
-        Assert.Equal(size, image.VirtualSize);
+        get
+        {
+            var creators = new TheoryData<string, int, long>();
+            foreach (var creator in new[] { "vpc ", "vs  ", "qemu" })
+            {
+                creators.Add(creator, 100, 100L * 4 * 17 * 512);
+                creators.Add(creator, 0, 4 << 20);
+            }
+
+            foreach (var creator in new[]
+            {
+                "win ", "qem2", "d2v ", "tap\0", "CTXS", "wa\0\0", "vbox", "dutl", "caml", "vpc\0", "VPC ", "\0\0\0\0",
+            })
+            {
+                creators.Add(creator, 100, 4 << 20);
+                creators.Add(creator, 500, 4 << 20); // larger than the disk: not looked at
+            }
+
+            return creators;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Creators))]
+    public async Task Only_the_creators_that_mean_the_geometry_make_a_vhd_of_that_size(
+        string creator, int cylinders, long size)
+    {
+        foreach (var type in new uint[] { 2, 3 })
+        {
+            var file = new VhdBytes
+            {
+                Creator = creator, Cylinders = (ushort)cylinders, DiskType = type,
+                Content = type == 2 ? new byte[4 << 20] : [],
+            }.ToBytes();
+            await using var image = await DiskImages.OpenAsync(
+                new MemoryBytes(file), DiskFormat.Vhd, DiskOpenOptions.Strict, Disk.Stop);
+            Assert.Equal(size, image.VirtualSize);
+        }
     }
 
     [Fact]
