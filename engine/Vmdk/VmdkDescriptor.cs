@@ -6,7 +6,9 @@ namespace Registry.Engine.Vmdk;
 
 /// <summary>The text inside a VMDK that says how its bytes are stored.</summary>
 /// <remarks>Only what is understood passes: every line is a comment, a known kind of setting, or the one extent, which
-/// is this very file. Nothing named here is ever opened.</remarks>
+/// is this very file. Nothing named here is ever opened. Names are in whatever encoding the program wrote them in
+/// (UTF-8, GBK, Shift-JIS, a Windows code page): their bytes are opaque, so the text is read byte by byte as
+/// Latin-1.</remarks>
 /// <param name="CreateType">How the disk is stored: monolithicSparse or streamOptimized.</param>
 /// <param name="ExtentSectors">Length of the extent in sectors of 512 bytes.</param>
 /// <param name="ContentId">Identity of the content (CID).</param>
@@ -15,6 +17,9 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors, ui
 {
     /// <summary>Bytes of a file that tell a descriptor on its own.</summary>
     public const int MaxStandaloneBytes = 4096;
+
+    // Blanks of ASCII only: 0x85 and 0xA0, which Latin-1 counts as blanks, are parts of letters elsewhere.
+    private static readonly char[] Blanks = [' ', '\t', '\r', '\v', '\f'];
 
     private const uint NoParent = uint.MaxValue;
 
@@ -65,19 +70,22 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors, ui
     {
         var nul = bytes.IndexOf((byte)0);
         var text = nul < 0 ? bytes : bytes[..nul];
-        if (!Ascii.IsValid(text) || bytes[text.Length..].Trim((byte)0).Length > MaxLeftoverBytes)
+        if (bytes[text.Length..].Trim((byte)0).Length > MaxLeftoverBytes)
             throw Malformed();
+
+        if (text.StartsWith(Encoding.UTF8.Preamble))
+            text = text[Encoding.UTF8.Preamble.Length..];
 
         string? createType = null;
         ulong? extentSectors = null;
         uint contentId = 0;
-        foreach (var part in Encoding.ASCII.GetString(text).Split('\n'))
+        foreach (var part in Encoding.Latin1.GetString(text).Split('\n'))
         {
-            var line = part.Trim();
+            var line = part.Trim(Blanks);
             if (line.Length == 0 || line[0] == '#' || line.StartsWith("ddb.", StringComparison.OrdinalIgnoreCase))
                 continue;
 
-            if (Accesses.Contains(line.Split(' ')[0], StringComparer.OrdinalIgnoreCase))
+            if (Accesses.Contains(line.Split(Blanks)[0], StringComparer.OrdinalIgnoreCase))
                 extentSectors = extentSectors is null ? ParseExtent(line) : throw OtherFiles();
             else if (Setting(line) is not var (key, value))
                 throw Malformed();
@@ -121,8 +129,8 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors, ui
         if (equals <= 0)
             return null;
 
-        var key = line[..equals].TrimEnd();
-        return key.Contains(' ') ? null : (key, line[(equals + 1)..].Trim());
+        var key = line[..equals].TrimEnd(Blanks);
+        return key.Contains(' ') ? null : (key, line[(equals + 1)..].Trim(Blanks));
     }
 
     // Shown to the user only: what is no number is none.
@@ -151,7 +159,7 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors, ui
     private static ulong ParseExtent(string line)
     {
         var quote = line.IndexOf('"');
-        var words = (quote < 0 ? line : line[..quote]).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        var words = (quote < 0 ? line : line[..quote]).Split(Blanks, StringSplitOptions.RemoveEmptyEntries);
         if (words.Length != 3 || !ulong.TryParse(words[1], out var sectors))
             throw OtherFiles();
 
@@ -159,8 +167,22 @@ internal sealed record VmdkDescriptor(string CreateType, ulong ExtentSectors, ui
             throw OtherFiles();
 
         var name = quote < 0 ? "" : line[quote..];
-        var isPlainName = name.Length > 2 && name[^1] == '"' && name.AsSpan()[1..^1].IndexOfAny("\"/\\:") < 0;
-        return isPlainName ? sectors : throw OtherFiles();
+        return name.Length > 2 && name[^1] == '"' && !IsPath(name.AsSpan()[1..^1]) ? sectors : throw OtherFiles();
+    }
+
+    // After a byte beyond ASCII a backslash is the second half of a letter, as in Shift-JIS, GBK and Big5.
+    private static bool IsPath(ReadOnlySpan<char> name)
+    {
+        var before = '\0';
+        foreach (var letter in name)
+        {
+            if (letter is '"' or '/' or ':' || (letter == '\\' && before < 0x80))
+                return true;
+
+            before = letter;
+        }
+
+        return false;
     }
 
     private static ImageFormatException Malformed() =>

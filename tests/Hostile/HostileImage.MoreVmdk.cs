@@ -40,8 +40,10 @@ internal sealed partial record HostileImage
             new() { MoreLines = "PARENTFILENAMEHINT=\"/etc/passwd\"" });
         yield return Vmdk("extent larger than the disk", FormatError.InvalidHeader,
             new() { Extent = "RW 4096 SPARSE \"disk.vmdk\"" });
-        yield return new("VMDK, letters beyond ASCII", "vmdk", FormatError.InvalidHeader,
-            () => new VmdkBytes().ToBytes().Text(Sector + 4, "\u00FC"));
+        yield return Vmdk("extent with a path beyond ASCII", FormatError.DataFileRefused,
+            new() { Extent = "RW 8 SPARSE \"\u00FC/x.vmdk\"" });
+        yield return Vmdk("extent with a backslash", FormatError.DataFileRefused,
+            new() { Extent = "RW 8 SPARSE \"x\\x.vmdk\"" });
         foreach (var type in new[] { "monolithicFlat", "vmfsRaw", "fullDevice", "seSparse", "custom", "nonsense" })
             yield return Vmdk("type " + type, FormatError.UnsupportedFeature, new() { CreateType = type });
     }

@@ -32,7 +32,7 @@ internal sealed record VmdkBytes
         var descriptor =
             $"# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID={ParentId}\ncreateType=\"{CreateType}\"\n"
             + $"{Extent}\n{MoreLines}\n# The Disk Data Base\nddb.adapterType = \"ide\"\n\0{Leftover}";
-        Encoding.ASCII.GetBytes(descriptor).CopyTo(file, 512);
+        Encoding.Latin1.GetBytes(descriptor).CopyTo(file, 512);
         Footer?.WriteHeader(file.AsSpan(file.Length - 1024));
         return file;
     }
