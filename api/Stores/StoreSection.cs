@@ -96,19 +96,20 @@ public sealed partial record StoreSection
             !Default || TakesUploads, $"{Key}:Default", Id, "a store that is not read-only");
         if (Kind == "directory")
         {
-            RegistryOptions.Require(Path.Length > 0, $"{Key}:Path", Path, "set for a directory store");
+            Require(Path.Length > 0, nameof(Path), Path, "set for a directory store");
             return;
         }
 
-        RegistryOptions.Require(
-            Uri.TryCreate(Endpoint, UriKind.Absolute, out var endpoint)
-                && (endpoint.Scheme == Uri.UriSchemeHttp || endpoint.Scheme == Uri.UriSchemeHttps)
-                && endpoint.UserInfo.Length == 0 && endpoint.Query.Length == 0,
-            $"{Key}:Endpoint",
-            "of store " + Id,
-            "an http or https URL without user, password and query");
-        RegistryOptions.Require(
-            Silence > TimeSpan.Zero && Deadline >= Silence, $"{Key}:Silence", $"{Silence}", "more than 0, up to Deadline");
+        var isUrl = Uri.TryCreate(Endpoint, UriKind.Absolute, out var endpoint);
+        Require(
+            endpoint?.UserInfo is null or "", nameof(Endpoint), "…", "an http or https URL without user and password");
+        Require(
+            isUrl && (endpoint!.Scheme == Uri.UriSchemeHttp || endpoint.Scheme == Uri.UriSchemeHttps)
+                && endpoint.Query.Length == 0,
+            nameof(Endpoint), Endpoint, "an http or https URL without user, password and query");
+        Require(
+            Silence > TimeSpan.Zero && Deadline >= Silence, nameof(Silence), $"{Silence}",
+            "more than 0, up to Deadline");
         if (Kind == "s3")
         {
             ValidateBucket(endpoint!);
@@ -117,32 +118,27 @@ public sealed partial record StoreSection
 
     private void ValidateBucket(Uri endpoint)
     {
-        RegistryOptions.Require(
-            endpoint.AbsolutePath == "/", $"{Key}:Endpoint", Endpoint, "without a path for an s3 store");
-        RegistryOptions.Require(
-            BucketPattern().IsMatch(Bucket), $"{Key}:Bucket", Bucket, "a bucket's name, 3 to 63 of a-z, 0-9, '.' and '-'");
-        RegistryOptions.Require(
-            UnconfirmedWrites is "verify" or "trust", $"{Key}:UnconfirmedWrites", UnconfirmedWrites, "verify or trust");
-        RegistryOptions.Require(Region.Length > 0, $"{Key}:Region", Region, "set for an s3 store");
-        RegistryOptions.Require(
+        Require(endpoint.AbsolutePath == "/", nameof(Endpoint), Endpoint, "without a path for an s3 store");
+        Require(
+            BucketPattern().IsMatch(Bucket), nameof(Bucket), Bucket,
+            "a bucket's name, 3 to 63 of a-z, 0-9, '.' and '-'");
+        Require(
+            UnconfirmedWrites is "verify" or "trust", nameof(UnconfirmedWrites), UnconfirmedWrites, "verify or trust");
+        Require(Region.Length > 0, nameof(Region), Region, "set for an s3 store");
+        Require(
             Prefix.Length <= 256 && !Prefix.StartsWith('/') && Prefix.All(c => char.IsAsciiLetterOrDigit(c) || "/._-".Contains(c)),
-            $"{Key}:Prefix",
-            Prefix,
-            "up to 256 letters, digits and './_-', and not begin with '/'");
-        RegistryOptions.Require(
-            PathStyle || endpoint.Host.EndsWith(".amazonaws.com", StringComparison.Ordinal),
-            $"{Key}:PathStyle",
-            "false",
+            nameof(Prefix), Prefix, "up to 256 letters, digits and './_-', and not begin with '/'");
+        Require(
+            PathStyle || endpoint.Host.EndsWith(".amazonaws.com", StringComparison.Ordinal), nameof(PathStyle), "false",
             "true for endpoints that are not Amazon's");
 
         // The values are never shown.
-        RegistryOptions.Require(
-            AccessKey.Length > 0 ^ AccessKeyFile.Length > 0, $"{Key}:AccessKey", "of store " + Id,
-            "set, or else AccessKeyFile");
-        RegistryOptions.Require(
-            SecretKey.Length > 0 ^ SecretKeyFile.Length > 0, $"{Key}:SecretKey", "of store " + Id,
-            "set, or else SecretKeyFile");
+        Require(AccessKey.Length > 0 ^ AccessKeyFile.Length > 0, nameof(AccessKey), "…", "set, or else AccessKeyFile");
+        Require(SecretKey.Length > 0 ^ SecretKeyFile.Length > 0, nameof(SecretKey), "…", "set, or else SecretKeyFile");
     }
+
+    private void Require(bool condition, string name, string value, string expected) =>
+        RegistryOptions.Require(condition, $"{Key}:{name} of store '{Id}'", value, expected);
 
     [GeneratedRegex(@"^[A-Za-z0-9._-]{1,64}\z")]
     private static partial Regex IdPattern();

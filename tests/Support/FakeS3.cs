@@ -78,6 +78,9 @@ public sealed class FakeS3 : IAsyncDisposable
     /// <summary>Whether ETags are digests of something other than the bytes, as those of encrypted objects are.</summary>
     public bool HasForeignTags { get; set; }
 
+    /// <summary>Changes the XML of an answer, a listing or a removal, before it is sent.</summary>
+    public Func<string, string> Rewrite { get; set; } = xml => xml;
+
     /// <summary>How long each write takes at least.</summary>
     public TimeSpan WriteDelay { get; set; }
 
@@ -291,7 +294,7 @@ public sealed class FakeS3 : IAsyncDisposable
             _objects.TryRemove($"{bucket.TrimEnd('/')}/{name}", out _);
         }
 
-        await WriteAsync(context, 200, "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"/>")
+        await WriteAsync(context, 200, Rewrite("<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"/>"))
             .ConfigureAwait(false);
     }
 
@@ -311,7 +314,7 @@ public sealed class FakeS3 : IAsyncDisposable
             }
         }
 
-        return WriteAsync(context, 200, text.Append("</ListBucketResult>").ToString());
+        return WriteAsync(context, 200, Rewrite(text.Append("</ListBucketResult>").ToString()));
     }
 
     private static Task ErrorAsync(HttpListenerContext context, int status, string code) =>

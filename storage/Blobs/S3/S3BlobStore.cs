@@ -53,9 +53,11 @@ public sealed partial class S3BlobStore : IBlobStore, IAddressedStore, IDisposab
             + (2 * SegmentPool.ChunkBytes);
     }
 
-    /// <summary>Checks that the bucket is there, or makes it where the options say so.</summary>
+    /// <summary>Checks that the bucket is there, or makes it where the options say so, and that its listing is
+    /// understood.</summary>
     /// <exception cref="StoreUnavailableException">It cannot be used; says whether that may pass.</exception>
-    public Task PrepareAsync(CancellationToken cancellationToken) => _bucket.PrepareAsync(cancellationToken);
+    public Task PrepareAsync(CancellationToken cancellationToken) =>
+        _bucket.PrepareAsync(_options.Prefix, cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask<IBlobWriter> BeginAsync(

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Minio;
 using Minio.DataModel;
 using Minio.DataModel.Args;
+using Minio.Exceptions;
 using Registry.Storage.Blobs.Remote;
 
 namespace Registry.Storage.Blobs.S3;
@@ -14,9 +15,9 @@ namespace Registry.Storage.Blobs.S3;
 /// <param name="ModifiedAt">When it was written.</param>
 internal readonly record struct S3Object(string Name, long Length, DateTimeOffset ModifiedAt);
 
-/// <summary>One bucket. The only file that knows the Minio package: it makes and checks the bucket, lists, deletes, and
-/// signs the addresses that bytes go to and come from.</summary>
-internal sealed class S3Bucket : IDisposable
+/// <summary>One bucket. The only class that knows the Minio package: it makes and checks the bucket, lists, deletes,
+/// and signs the addresses that bytes go to and come from.</summary>
+internal sealed partial class S3Bucket : IDisposable
 {
     private const int RemoveMax = 1000; // what one request may name
     private const int SignedSeconds = 3600;
@@ -37,38 +38,29 @@ internal sealed class S3Bucket : IDisposable
         _calls = calls;
         _transport = new StoreTransport(
             options.Authorities,
-            sockets => _clock = new S3Clock(sockets, new S3Signature(options.SecretKey), time, logger));
+            sockets => new S3Answers(
+                _clock = new S3Clock(sockets, new S3Signature(options.SecretKey), time, logger)));
         _readBack = new S3ReadBack(_transport.Bytes);
-        _client = new MinioClient()
-            .WithEndpoint(options.Endpoint.Authority)
-            .WithSSL(options.Endpoint.Scheme == Uri.UriSchemeHttps)
-            .WithRegion(options.Region)
-            .WithCredentials(options.AccessKey, options.SecretKey)
-            .WithHttpClient(_transport.Control)
-            .Build();
+        try
+        {
+            _client = new MinioClient()
+                .WithEndpoint(options.Endpoint.Authority)
+                .WithSSL(options.Endpoint.Scheme == Uri.UriSchemeHttps)
+                .WithRegion(options.Region)
+                .WithCredentials(options.AccessKey, options.SecretKey)
+                .WithHttpClient(_transport.Control)
+                .Build();
+        }
+        catch (Exception e) when (e is MinioException or ArgumentException)
+        {
+            _transport.Dispose();
+            throw new StoreUnavailableException(
+                calls.StoreId, $"cannot use its endpoint '{options.Endpoint.Authority}'", mayPass: false, e);
+        }
     }
 
     /// <summary>Sends and receives the bytes of objects.</summary>
     public HttpClient Http => _transport.Bytes;
-
-    /// <summary>Checks that the bucket is there, or makes it where the options say so.</summary>
-    /// <exception cref="StoreUnavailableException">It is not there, or the store does not let us in.</exception>
-    public Task PrepareAsync(CancellationToken cancellationToken) =>
-        _calls.RunAsync(
-            "check the bucket",
-            async attempt =>
-            {
-                try
-                {
-                    await _client.BucketExistsAsync(
-                        new BucketExistsArgs().WithBucket(_options.Bucket), attempt.Token).ConfigureAwait(false);
-                }
-                catch (StoreStatusException refused) when (refused.Status == System.Net.HttpStatusCode.NotFound)
-                {
-                    await MakeAsync(attempt).ConfigureAwait(false);
-                }
-            },
-            cancellationToken);
 
     /// <summary>Where an object can be read for the next hour. The address holds a signature: not for logs.</summary>
     public ValueTask<Uri> SignGetAsync(string name) => SignGetAsync(name, SignedSeconds);
@@ -118,9 +110,8 @@ internal sealed class S3Bucket : IDisposable
     public async IAsyncEnumerable<S3Object> ListAsync(
         string prefix, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var args = new ListObjectsArgs().WithBucket(_options.Bucket).WithPrefix(prefix).WithRecursive(true);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var items = _client.ListObjectsEnumAsync(args, stop.Token).GetAsyncEnumerator(stop.Token);
+        var items = _client.ListObjectsEnumAsync(ListOf(prefix), stop.Token).GetAsyncEnumerator(stop.Token);
         await using var disposal = items.ConfigureAwait(false);
         while (true)
         {
@@ -161,9 +152,9 @@ internal sealed class S3Bucket : IDisposable
             "list",
             async attempt =>
             {
-                var args = new ListObjectsArgs().WithBucket(_options.Bucket).WithPrefix(prefix).WithRecursive(true);
                 var found = new List<S3Object>();
-                await foreach (var item in _client.ListObjectsEnumAsync(args, attempt.Token).ConfigureAwait(false))
+                await foreach (var item in _client.ListObjectsEnumAsync(ListOf(prefix), attempt.Token)
+                    .ConfigureAwait(false))
                 {
                     attempt.Progressed(0);
                     found.Add(ObjectOf(item, prefix));
@@ -212,22 +203,6 @@ internal sealed class S3Bucket : IDisposable
             ? new S3Object(item.Key, (long)item.Size, modifiedAt)
             : throw new GarbledAnswerException();
 
-    private async Task MakeAsync(StoreAttempt attempt)
-    {
-        if (!_options.CreateBucket)
-        {
-            throw new StoreStatusException(System.Net.HttpStatusCode.NotFound, "NoSuchBucket");
-        }
-
-        try
-        {
-            await _client.MakeBucketAsync(
-                new MakeBucketArgs().WithBucket(_options.Bucket).WithLocation(_options.Region), attempt.Token)
-                .ConfigureAwait(false);
-        }
-        catch (StoreStatusException refused) when (refused.Code == "BucketAlreadyOwnedByYou")
-        {
-            // Another replica was faster.
-        }
-    }
+    private ListObjectsArgs ListOf(string prefix) =>
+        new ListObjectsArgs().WithBucket(_options.Bucket).WithPrefix(prefix).WithRecursive(true);
 }

@@ -44,6 +44,27 @@ public sealed class StoreStartTests(SharedS3 s3)
     public async Task A_store_that_is_away_does_not_keep_the_registry_from_starting() =>
         Assert.Null(await RefusalAsync(SharedS3.Settings(0, "s3", new Uri("http://127.0.0.1:1"), "images")));
 
+    [Fact]
+    public async Task A_server_that_is_not_an_s3_store_stops_the_start_with_the_stores_name()
+    {
+        await using var server = new FakeS3 { Rewrite = _ => "<html>It works</html>" };
+        Assert.Equal(
+            "Registry:Stores: Store 's3' sent an answer that has no element ListBucketResult; check its endpoint "
+            + $"'{server.Endpoint.Authority}' and its bucket.",
+            await RefusalAsync(SharedS3.Settings(0, "s3", server.Endpoint, "images")));
+    }
+
+    [Theory]
+    [InlineData("ftp://store.example/", "Registry:Stores:Endpoint of store 's3' is 'ftp://store.example/'")]
+    [InlineData("http://u:p@store.example/", "Registry:Stores:Endpoint of store 's3' is '…'")]
+    [InlineData("http://store.example/path", "Registry:Stores:Endpoint of store 's3' is 'http://store.example/path'")]
+    public async Task A_wrong_endpoint_names_its_store(string endpoint, string message)
+    {
+        var settings = SharedS3.Settings(0, "s3", new Uri("http://127.0.0.1:1"), "images");
+        settings["Registry:Stores:0:Endpoint"] = endpoint;
+        Assert.StartsWith(message, await RefusalAsync(settings), StringComparison.Ordinal);
+    }
+
     private static async Task<string?> RefusalAsync(Dictionary<string, string?> settings)
     {
         using var directory = new TempDirectory();
@@ -56,9 +77,9 @@ public sealed class StoreStartTests(SharedS3 s3)
         settings["Registry:DataDirectory"] = directory.File("data");
         settings["Logging:LogLevel:Default"] = "None";
         builder.Configuration.AddInMemoryCollection(settings);
-        await using var app = RegistryServer.Build(builder);
         try
         {
+            await using var app = RegistryServer.Build(builder);
             await app.StartAsync(RegistryApp.Stop);
             await app.StopAsync(RegistryApp.Stop);
             return null;
