@@ -157,8 +157,8 @@ internal sealed partial class ImageAdopter(
                 ? await LinkAsync(plan.Store, intent.Key, source, lease.Token)
                 : await plan.Store.BeginAsync(intent.Key, source.Length, lease.Token);
             return await intake.TakeAsync(
-                writer, source, IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), patience: null,
-                summary => AdoptedImages.Verify(row, summary, source), lease.Token);
+                writer, source, IntakeJudge.For(image.DiskFormat!, image.ContainerFormat, mayBeEmpty: true),
+                patience: null, summary => AdoptedImages.Verify(row, summary, source), lease.Token);
         }
         catch (OperationCanceledException) when (lease.IsLost)
         {

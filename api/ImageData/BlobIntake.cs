@@ -21,13 +21,20 @@ internal sealed record TakenBlob(UploadSummary Summary, IndexedDisk? Disk, BlobI
 internal sealed record IntakeJudge(
     Func<FormatInspector, InspectionFailure?> Early, Func<Inspection, InspectionFailure?> Whole)
 {
+    private const string VolumesProperty = "block_device_mapping";
+
     /// <summary>Takes whatever the engine does not find dangerous.</summary>
     public static IntakeJudge Lenient { get; } = new(inspector => inspector.EarlyRefusal, _ => null);
 
     /// <summary>Takes what is of the formats that an image was declared to have.</summary>
-    public static IntakeJudge For(string diskFormat, string? containerFormat) => new(
+    public static IntakeJudge For(string diskFormat, string? containerFormat, bool mayBeEmpty = false) => new(
         inspector => UploadVerdict.JudgeEarly(diskFormat, inspector),
-        inspection => UploadVerdict.Judge(diskFormat, containerFormat, inspection).Refusal);
+        inspection => UploadVerdict.Judge(diskFormat, containerFormat, inspection, mayBeEmpty).Refusal);
+
+    /// <summary>Takes what is of the formats that an image was declared to have, and no bytes for an image whose disks
+    /// are volumes: a compute service registers a snapshot of such a machine as an empty qcow2.</summary>
+    public static IntakeJudge For(Image image) =>
+        For(image.DiskFormat!, image.ContainerFormat, image.FindProperty(VolumesProperty) is not null);
 }
 
 /// <summary>Takes bytes into a store in one pass: digests, inspection, block digests, allocation map and writer. Whoever

@@ -158,8 +158,7 @@ internal sealed partial class ImageUploads(
     {
         var store = stores.Get(intent.StoreId);
         var (summary, disk, root) = await intake.TakeAsync(
-            store, intent.Key, body, IntakeJudge.For(image.DiskFormat!, image.ContainerFormat), patience: null,
-            lease.Token);
+            store, intent.Key, body, IntakeJudge.For(image), patience: null, lease.Token);
         var verdict = UploadVerdict.Judge(image.DiskFormat!, image.ContainerFormat, summary.Inspection);
 
         // From here on a cancelled client changes nothing: the bytes are durable, the transaction decides.

@@ -86,4 +86,7 @@ public enum FormatError
 
     /// <summary>The format is known but never accepted.</summary>
     FormatBanned,
+
+    /// <summary>The content is compressed, an archive, or an image in a format that is not read.</summary>
+    NotADisk,
 }

@@ -182,7 +182,10 @@ public sealed class FormatInspector
 
         var candidates = FormatMatches.Resolve(matches, VhdProbe.IsFooterOnly(sample));
         if (candidates.Count == 0)
-            return new Inspection(DiskFormat.Raw, matches, Length, Length, []);
+        {
+            return new Inspection(
+                DiskFormat.Raw, matches, Length, Length, [], OtherContents.Find(sample.Head, sample.Tail));
+        }
 
         List<InspectionFailure> failures = [];
         if (candidates.Count > 1)

@@ -14,9 +14,12 @@ public sealed record InspectionFailure(FormatError Error, string Message);
 /// <param name="VirtualSize">Size of the disk in bytes where the format tells it (raw: the stream's length); null when
 /// it cannot be told.</param>
 /// <param name="Failures">What forbids to keep it as <paramref name="Format"/>; empty when nothing does.</param>
+/// <param name="Other">What it is where no signature was found and it is certainly not a disk; null when it may be
+/// one.</param>
 public sealed record Inspection(
     DiskFormat Format,
     IReadOnlyList<DiskFormat> Matches,
     long Length,
     long? VirtualSize,
-    IReadOnlyList<InspectionFailure> Failures);
+    IReadOnlyList<InspectionFailure> Failures,
+    OtherContent? Other = null);

@@ -12,19 +12,24 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
 
     /// <summary>Judges a whole stream.</summary>
     /// <remarks>
-    /// 1. Nothing at all is an image that was only registered: fine under any name.
+    /// 1. Nothing at all is an image that was only registered: fine under names without signature, and in any
+    ///    <c>container_format</c> but bare. An empty file is not a qcow2.
     /// 2. A container (qcow2, vmdk, vhd, vhdx, vdi, ploop) must have been declared, must be the only signature and be safe.
     /// 3. <c>iso</c>, <c>gpt</c> and <c>luks</c> are a disk's plain bytes too: fine as themselves when safe, and as
     ///    <c>raw</c> or a format without signature (ami, ari, aki, ploop).
     /// 4. No signature: fine as raw, as a format without signature, or in any <c>container_format</c> but bare: an archive
     ///    has the disk somewhere inside, and what is an Amazon image (ami, ari, aki) only Amazon knows.
+    /// 5. What certainly is not a disk (<see cref="Inspection.Other"/>) is not fine in bare: it would be taken for the
+    ///    bytes of a disk. A client that means it declares <c>container_format</c> compressed or ova.
     /// </remarks>
     /// <param name="diskFormat">The declared <c>disk_format</c>.</param>
     /// <param name="containerFormat">The declared <c>container_format</c>; null is like bare.</param>
     /// <param name="inspection">What the stream was found to be.</param>
-    public static UploadVerdict Judge(string diskFormat, string? containerFormat, Inspection inspection)
+    /// <param name="mayBeEmpty">Whether nothing at all is fine under any name.</param>
+    public static UploadVerdict Judge(
+        string diskFormat, string? containerFormat, Inspection inspection, bool mayBeEmpty = false)
     {
-        if (inspection.Length == 0)
+        if (inspection.Length == 0 && (mayBeEmpty || !IsBare(containerFormat) || HasNoSignature(diskFormat)))
             return new UploadVerdict(null, null);
 
         var isContainer = FormatNames.IsContainer(inspection.Format);
@@ -34,6 +39,9 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
 
         if (!IsBare(containerFormat) && inspection.Format == DiskFormat.Raw)
             return new UploadVerdict(null, null);
+
+        if (inspection is { Format: DiskFormat.Raw, Other: { } other })
+            return Refuse(NotADisk(diskFormat, other));
 
         if (isDeclared)
         {
@@ -71,6 +79,10 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
     private static InspectionFailure Mismatch(string declared, DiskFormat found) => new(
         FormatError.FormatMismatch,
         $"Image disk_format {declared} does not match stream data {FormatNames.Of(found)}");
+
+    private static InspectionFailure NotADisk(string declared, OtherContent found) => new(
+        HasNoSignature(declared) ? FormatError.NotADisk : FormatError.FormatMismatch,
+        $"Image disk_format {declared} does not match stream data {found.Name}: {found.Advice}");
 
     private static bool IsBare(string? containerFormat) => containerFormat is null or "bare";
 

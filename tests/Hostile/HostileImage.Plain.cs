@@ -67,7 +67,7 @@ internal sealed partial record HostileImage
             foreach (var declared in new[] { "qcow2", "vmdk" })
             {
                 yield return new($"{name} declared {declared}", declared, FormatError.FormatMismatch, () => bytes)
-                    { IsFineAsRaw = true };
+                    { IsFineAsRaw = name != "gzip" };
             }
         }
 

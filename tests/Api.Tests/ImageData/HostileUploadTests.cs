@@ -62,7 +62,8 @@ public sealed class HostileUploadTests(RegistryApp app) : IClassFixture<Registry
     [Fact]
     public async Task Nothing_at_all_under_the_name_of_a_format_is_never_a_disk()
     {
-        var id = await app.UploadAsync([], "qcow2");
+        var id = await app.CreateAsync("qcow2", extra: ",\"block_device_mapping\":\"[]\"");
+        (await app.PutAsync(id, [])).Dispose();
         Assert.Equal(JsonValueKind.Null, (await app.ShowAsync(id)).GetProperty("virtual_size").ValueKind);
         using var disk = await app.SendAsync(HttpMethod.Get, $"/registry/v1/images/{id}/disk?format=raw");
         Assert.Equal(409, (int)disk.StatusCode);

@@ -45,14 +45,21 @@ public sealed class UploadVerdictTests
     }
 
     [Theory]
-    [InlineData("qcow2")]
-    [InlineData("raw")]
-    [InlineData("iso")]
-    public void An_empty_upload_is_fine_under_any_name(string diskFormat)
+    [InlineData("raw", "bare", true)]
+    [InlineData("ami", "ami", true)]
+    [InlineData("qcow2", "ova", true)]
+    [InlineData("qcow2", "bare", false)]
+    [InlineData("vmdk", "bare", false)]
+    [InlineData("vhd", "bare", false)]
+    [InlineData("iso", "bare", false)]
+    [InlineData("luks", null, false)]
+    public void An_empty_upload_is_no_image_of_a_format_with_a_signature(string disk, string? container, bool isFine)
     {
-        var verdict = UploadVerdict.Judge(diskFormat, "bare", new FormatInspector().Finish());
-
-        Assert.Equal(new UploadVerdict(null, null), verdict);
+        var nothing = new FormatInspector().Finish();
+        var verdict = UploadVerdict.Judge(disk, container, nothing);
+        Assert.Equal(isFine ? null : FormatError.FormatMismatch, verdict.Refusal?.Error);
+        Assert.Null(verdict.VirtualSize);
+        Assert.True(UploadVerdict.Judge(disk, container, nothing, mayBeEmpty: true).IsAccepted);
     }
 
     [Theory]
