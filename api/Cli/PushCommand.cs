@@ -2,8 +2,6 @@ using System.CommandLine;
 using Grpc.Core;
 using Registry.Api.Grpc;
 using Registry.Engine.Bytes;
-using Registry.Engine.Disks;
-using Registry.Engine.Inspect;
 using Registry.Protos.V1;
 
 namespace Registry.Api.Cli;
@@ -20,11 +18,13 @@ internal static class PushCommand
         {
             Description = "UUID of the image: a new one, or a queued image to upload to",
         };
-        var format = new Option<string?>("--disk-format", "-f") { Description = "Disk format [what the file is]" };
-        var container = new Option<string>("--container-format")
+        var format = new Option<string?>("--disk-format", "-f")
         {
-            Description = "Container format",
-            DefaultValueFactory = _ => "bare",
+            Description = "Disk format; required for compressed files, archives and LUKS volumes [default: detected]",
+        };
+        var container = new Option<string?>("--container-format")
+        {
+            Description = "Container format [default: bare; compressed or ova for such a file]",
         };
         var visibility = new Option<string>("--visibility")
         {
@@ -47,9 +47,6 @@ internal static class PushCommand
             {
                 Id = parsed.GetValue(id) ?? "",
                 Name = parsed.GetValue(name) ?? path.Name,
-                DiskFormat = parsed.GetValue(format)
-                    ?? FormatNames.Of(await DiskImages.DetectAsync(source, cancellationToken)),
-                ContainerFormat = parsed.GetValue(container),
                 Visibility = parsed.GetValue(visibility),
             };
             draft.Tags.AddRange(parsed.GetValue(tags) ?? []);
@@ -62,7 +59,15 @@ internal static class PushCommand
             }
 
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
-            var image = await FindOrCreateAsync(registry, draft, cancellationToken);
+            var image = await FindAsync(registry, draft, cancellationToken);
+            if (image is null)
+            {
+                (draft.DiskFormat, draft.ContainerFormat) = await PushedFormats.OfAsync(
+                    source, path.Name, parsed.GetValue(format), parsed.GetValue(container), cancellationToken);
+                image = await registry.Images.CreateAsync(
+                    draft, registry.Headers, cancellationToken: cancellationToken);
+            }
+
             RequireAsked(image, draft);
             image = await new ImagePush(registry, image.Id, source).RunAsync(cancellationToken);
             Print(image, parsed.GetValue(quiet), output.IsJson(parsed));
@@ -71,23 +76,23 @@ internal static class PushCommand
         return command;
     }
 
-    private static async Task<Image> FindOrCreateAsync(
+    private static async Task<Image?> FindAsync(
         Connection registry, CreateImageRequest draft, CancellationToken cancellationToken)
     {
-        if (draft.Id.Length > 0)
+        if (draft.Id.Length == 0)
         {
-            try
-            {
-                return await registry.Images.GetAsync(
-                    new GetImageRequest { Id = draft.Id }, registry.Headers, cancellationToken: cancellationToken);
-            }
-            catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
-            {
-                // A new image with an id of the user's choice.
-            }
+            return null;
         }
 
-        return await registry.Images.CreateAsync(draft, registry.Headers, cancellationToken: cancellationToken);
+        try
+        {
+            return await registry.Images.GetAsync(
+                new GetImageRequest { Id = draft.Id }, registry.Headers, cancellationToken: cancellationToken);
+        }
+        catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
+        {
+            return null; // a new image with an id of the user's choice
+        }
     }
 
     // A bit that flips on the way registers something else.
