@@ -175,15 +175,15 @@ internal sealed class ImportSteps(
             return staged;
         }
 
-        await using var packed = new StagedStream(blob, clock, memory.Whole);
+        await using var packed = new StagedStream(blob, 0, blob.Length, clock, memory.Whole);
         Stream unpacked;
         try
         {
             unpacked = await Compression.OpenAsync(compression, packed, cancellationToken);
         }
-        catch (Exception e) when (UnpackedBody.IsDamage(e))
+        catch (Exception e) when (packed.IsOfTheData(e))
         {
-            throw UnpackedBody.Damaged(e);
+            throw Compression.Refusal(e);
         }
 
         await using var body = new UnpackedBody(

@@ -1,14 +1,19 @@
 using Registry.Api.Stores;
+using Registry.Storage.Domain;
 using Registry.Storage.Memory;
 
 namespace Registry.Api.Import;
 
-/// <summary>Staged bytes, verified, as a stream for decompressors.</summary>
+/// <summary>Staged bytes, or a part of them, verified, as a stream for decompressors.</summary>
 /// <param name="blob">The bytes.</param>
+/// <param name="start">Where the part begins.</param>
+/// <param name="length">Bytes of the part.</param>
 /// <param name="clock">The clock of <see cref="Waited"/>.</param>
 /// <param name="memory">Charged with what <see cref="LoadAsync"/> keeps, until this is disposed.</param>
-internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBudget memory) : Stream
+internal sealed class StagedStream(
+    StoredBlob blob, long start, long length, TimeProvider clock, MemoryBudget memory) : Stream
 {
+    private Exception? _failure;
     private long _loaded;
     private long _position;
     private byte[] _end = [];
@@ -18,6 +23,11 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBu
 
     /// <summary>Time spent waiting for the store.</summary>
     public TimeSpan Waited { get; private set; }
+
+    /// <summary>Whether an exception that came out of a decompressor is about the bytes: neither the store failed, nor
+    /// was the work cancelled, nor is there no memory.</summary>
+    public bool IsOfTheData(Exception exception) =>
+        _failure is null && exception is not (OperationCanceledException or RegistryException or OutOfMemoryException);
 
     /// <summary>Called before each read; may throw to end the work.</summary>
     public Action? Reading { get; set; }
@@ -46,7 +56,7 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBu
     public async Task LoadEndAsync(int length, CancellationToken cancellationToken)
     {
         var end = new byte[Math.Min(length, Length)];
-        await blob.ReadAsync(Length - end.Length, end, cancellationToken);
+        await ReadBlobAsync(Length - end.Length, end, cancellationToken);
         _end = end;
     }
 
@@ -60,7 +70,7 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBu
     public override bool CanWrite => false;
 
     /// <inheritdoc/>
-    public override long Length => blob.Length;
+    public override long Length => length;
 
     /// <inheritdoc/>
     public override long Position
@@ -80,7 +90,7 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBu
 
         Reading?.Invoke();
         var started = clock.GetTimestamp();
-        var read = await blob.ReadAsync(_position, buffer[..wanted], cancellationToken);
+        var read = await ReadBlobAsync(_position, buffer[..wanted], cancellationToken);
         Waited += clock.GetElapsedTime(started);
         _position += read;
         Consumed += read;
@@ -134,6 +144,19 @@ internal sealed class StagedStream(StoredBlob blob, TimeProvider clock, MemoryBu
     {
         memory.Return(Interlocked.Exchange(ref _loaded, 0));
         base.Dispose(disposing);
+    }
+
+    private async ValueTask<int> ReadBlobAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await blob.ReadAsync(start + offset, buffer, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            _failure = e;
+            throw;
+        }
     }
 
     private sealed class Loaded(StagedStream staged, byte[] bytes) : MemoryStream(bytes, writable: false)

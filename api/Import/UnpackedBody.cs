@@ -1,6 +1,5 @@
 using Registry.Api.ImageData;
 using Registry.Storage.Domain;
-using ZstdSharp;
 
 namespace Registry.Api.Import;
 
@@ -44,9 +43,9 @@ internal sealed class UnpackedBody(
         {
             filled = await unpacked.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken);
         }
-        catch (Exception e) when (IsDamage(e))
+        catch (Exception e) when (packed.IsOfTheData(e))
         {
-            throw Damaged(e);
+            throw Compression.Refusal(e);
         }
 
         RequireTime();
@@ -80,13 +79,4 @@ internal sealed class UnpackedBody(
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => unpacked.DisposeAsync();
-
-    /// <summary>Whether an exception says that compressed bytes are damaged.</summary>
-    public static bool IsDamage(Exception exception) =>
-        exception is InvalidDataException or ZstdException or EndOfStreamException
-            or SharpCompress.Common.SharpCompressException or IndexOutOfRangeException or OverflowException;
-
-    /// <summary>The refusal of damaged bytes.</summary>
-    public static RegistryException Damaged(Exception cause) =>
-        new(ErrorCode.ImageRejected, $"The compressed data is damaged: {cause.Message}", "compressed_damaged", cause);
 }

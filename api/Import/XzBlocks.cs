@@ -1,33 +1,39 @@
 using System.Buffers.Binary;
+using Registry.Storage.Domain;
 
 namespace Registry.Api.Import;
 
 /// <summary>Measures the blocks of an .xz file without unpacking them: the heads of their LZMA2 chunks tell the lengths.
 /// </summary>
-/// <param name="file">The file.</param>
-/// <param name="end">Where its index begins.</param>
+/// <param name="window">The file.</param>
 /// <param name="checkBytes">Bytes of the check after each block.</param>
-internal sealed class XzBlocks(Stream file, long end, int checkBytes)
+internal sealed class XzBlocks(XzWindow window, int checkBytes)
 {
-    private const int WindowBytes = 1 << 20;
     private const int BlockHeaderMax = 1024;
     private const int ChunkHeadMax = 6;
     private const int Lzma2 = 0x21;
 
-    private readonly byte[] _window = new byte[WindowBytes];
-    private long _windowStart;
-    private int _windowLength;
+    /// <summary>Largest dictionary of a block: what <c>xz -9</c> uses.</summary>
+    private const long DictionaryMax = 64L << 20;
+
+    // Filters that the library reads: PowerPC, ARM, ARM-Thumb, SPARC. Those of x86 and IA-64 it reads wrong.
+    private static readonly long[] Filters = [0x05, 0x07, 0x08, 0x09];
+    private static readonly Dictionary<long, string> FilterNames = new()
+    {
+        [0x03] = "delta", [0x04] = "x86", [0x06] = "ia64", [0x0A] = "arm64", [0x0B] = "riscv",
+    };
 
     /// <summary>Measures a block.</summary>
     /// <param name="offset">Where it begins.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <returns>Its length without padding, and bytes that it comes to.</returns>
-    /// <exception cref="InvalidDataException">It is damaged, wants too much memory, or its header disagrees with
-    /// it.</exception>
+    /// <exception cref="InvalidDataException">It is damaged, or its header disagrees with it.</exception>
+    /// <exception cref="RegistryException">ImageRejected: it wants too much memory, or a filter that is not
+    /// supported.</exception>
     public async ValueTask<(long Unpadded, long Unpacked)> MeasureAsync(long offset, CancellationToken cancellationToken)
     {
-        var length = ((await AtAsync(offset, 1, cancellationToken)).Span[0] * 4) + 4;
-        var header = (await AtAsync(offset, Math.Min(length, BlockHeaderMax), cancellationToken)).ToArray();
+        var length = ((await window.AtAsync(offset, 1, cancellationToken)).Span[0] * 4) + 4;
+        var header = (await window.AtAsync(offset, Math.Min(length, BlockHeaderMax), cancellationToken)).ToArray();
         var (statedPacked, statedUnpacked) = ReadHeader(header);
         var (packed, unpacked) = await WalkAsync(offset + length, cancellationToken);
         if ((statedPacked ?? packed) != packed || (statedUnpacked ?? unpacked) != unpacked)
@@ -53,10 +59,14 @@ internal sealed class XzBlocks(Stream file, long end, int checkBytes)
                 throw new InvalidDataException("a block's header is damaged");
             }
 
-            if (last == Lzma2 && (propertyBytes != 1 || DictionaryBytes(header[position]) > XzLayout.DictionaryMax))
+            if (last == Lzma2)
             {
-                throw new InvalidDataException(
-                    $"a block wants a dictionary of more than {XzLayout.DictionaryMax >> 20} MiB");
+                RequireDictionary(propertyBytes == 1 ? header[position] : byte.MaxValue);
+            }
+            else if (!Filters.Contains(last))
+            {
+                var name = FilterNames.GetValueOrDefault(last, $"0x{last:x}");
+                throw Compression.Unsupported($"xz with the filter {name}: compress the disk without it");
             }
 
             position += (int)propertyBytes;
@@ -65,12 +75,26 @@ internal sealed class XzBlocks(Stream file, long end, int checkBytes)
         return last == Lzma2 ? (packed, unpacked) : throw new InvalidDataException("a block is not packed by LZMA2");
     }
 
+    private static void RequireDictionary(byte code)
+    {
+        if (code > 40)
+        {
+            throw new InvalidDataException("a block's header is damaged");
+        }
+
+        if (DictionaryBytes(code) > DictionaryMax)
+        {
+            throw Compression.Unsupported($"xz with a dictionary of more than {DictionaryMax >> 20} MiB");
+        }
+    }
+
     private async ValueTask<(long Packed, long Unpacked)> WalkAsync(long start, CancellationToken cancellationToken)
     {
         var (at, unpacked) = (start, 0L);
         while (true)
         {
-            var head = (await AtAsync(at, (int)Math.Min(ChunkHeadMax, end - at), cancellationToken)).Span;
+            var headBytes = (int)Math.Clamp(window.Length - at, 0, ChunkHeadMax);
+            var head = (await window.AtAsync(at, headBytes, cancellationToken)).Span;
             if (head.IsEmpty)
             {
                 throw new InvalidDataException("it is cut off");
@@ -104,24 +128,5 @@ internal sealed class XzBlocks(Stream file, long end, int checkBytes)
 
     // Two bits of mantissa and an exponent.
     private static long DictionaryBytes(byte code) =>
-        code > 40 ? long.MaxValue : (2L | (code & 1L)) << ((code / 2) + 11);
-
-    private async ValueTask<ReadOnlyMemory<byte>> AtAsync(long offset, int length, CancellationToken cancellationToken)
-    {
-        if (offset < 0 || length < 0 || offset > end - length)
-        {
-            throw new InvalidDataException("it is cut off");
-        }
-
-        if (offset < _windowStart || offset + length > _windowStart + _windowLength)
-        {
-            file.Position = offset;
-            _windowStart = offset;
-            _windowLength = await file.ReadAtLeastAsync(
-                _window.AsMemory(0, (int)Math.Min(WindowBytes, end - offset)), length, throwOnEndOfStream: true,
-                cancellationToken);
-        }
-
-        return _window.AsMemory((int)(offset - _windowStart), length);
-    }
+        (2L | (code & 1L)) << ((code / 2) + 11);
 }

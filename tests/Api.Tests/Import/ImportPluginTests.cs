@@ -1,7 +1,4 @@
-using System.Diagnostics;
 using System.IO.Compression;
-using System.Text.Json;
-using Registry.Support;
 
 namespace Registry.Api.Tests.Import;
 
@@ -131,21 +128,7 @@ public sealed class UnpackingTests : ImportLab
 
                 break;
             default:
-                ExternalTool.Require(compression);
-                var start = new ProcessStartInfo(compression, ["-c", .. options])
-                {
-                    RedirectStandardInput = true,
-                    RedirectStandardOutput = true,
-                };
-                using (var process = Process.Start(start)!)
-                {
-                    var reading = process.StandardOutput.BaseStream.CopyToAsync(packed, RegistryApp.Stop);
-                    await process.StandardInput.BaseStream.WriteAsync(content, RegistryApp.Stop);
-                    process.StandardInput.Close();
-                    await reading;
-                }
-
-                break;
+                return await Packer.RunAsync(compression, content, options);
         }
 
         return packed.ToArray();
