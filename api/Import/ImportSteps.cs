@@ -203,19 +203,32 @@ internal sealed class ImportSteps(
             return staged;
         }
 
-        long? total = null;
-        var disk = await OvaDisk.OpenAsync(
-            await OpenAsync(staged, cancellationToken), OutboundSection.Split(_options.OvfProperties),
-            bytes => run.Progress = new JobProgress("taking the disk out", bytes, total), cancellationToken);
-        total = disk.Length;
-        if (disk.Properties.Count > 0)
+        var blob = await OpenAsync(staged, cancellationToken);
+        var wanted = OutboundSection.Split(_options.OvfProperties);
+        var package = await OvaPackage.OpenAsync(blob, wanted, cancellationToken);
+        var (disk, isPlain) = (package.Disk, !package.Descriptor.IsCompressed);
+        await package.RequireDigestsAsync(member => isPlain && member == disk, cancellationToken);
+        if (package.Descriptor.Properties.Count > 0)
         {
-            await editor.ChangeAsync(image.Id, Viewer.System, found => Describe(found, disk.Properties), cancellationToken);
+            await editor.ChangeAsync(
+                image.Id, Viewer.System, found => Describe(found, package.Descriptor.Properties), cancellationToken);
         }
 
-        return await staging.TakeAsync(
-            new StagingTarget(image.Id, run.Job.Lease, stores.Get(staged.StoreId), StagedForm.TakenOut), disk,
-            IntakeJudge.For(image.DiskFormat!, "bare"), cancellationToken);
+        var target = new StagingTarget(image.Id, run.Job.Lease, stores.Get(staged.StoreId), StagedForm.TakenOut);
+        var judge = IntakeJudge.For(image.DiskFormat!, "bare");
+        if (isPlain)
+        {
+            using var body = new OvaDisk(
+                blob, disk, package.HashOf(disk),
+                bytes => run.Progress = new JobProgress("taking the disk out", bytes, disk.Length));
+            return await staging.TakeAsync(target, body, judge, cancellationToken);
+        }
+
+        await using var packed = new StagedStream(blob, disk.Offset, disk.Length, clock, memory.Whole);
+        await using var unpacked = new UnpackedBody(
+            packed, await Compression.OpenAsync("gzip", packed, cancellationToken), _options.ExpansionMax, clock,
+            bytes => run.Progress = new JobProgress("unpacking the disk", Math.Min(bytes, disk.Length), disk.Length));
+        return await staging.TakeAsync(target, unpacked, judge, cancellationToken);
     }
 
     private void Describe(Image image, IReadOnlyDictionary<string, string> properties)

@@ -4,9 +4,10 @@ using Registry.Storage.Domain;
 namespace Registry.Api.Ova;
 
 /// <summary>What the descriptor of a virtual machine (DMTF DSP0243, OVF) says of its disk.</summary>
-/// <param name="DiskName">Name of the one disk's file.</param>
+/// <param name="DiskName">Reference to the one disk's file; see <see cref="OvaNames"/>.</param>
+/// <param name="IsCompressed">Whether that file is compressed with gzip.</param>
 /// <param name="Properties">Properties for the image, by name.</param>
-internal sealed record OvfDescriptor(string DiskName, IReadOnlyDictionary<string, string> Properties)
+internal sealed record OvfDescriptor(string DiskName, bool IsCompressed, IReadOnlyDictionary<string, string> Properties)
 {
     /// <summary>Longest descriptor, bytes.</summary>
     public const int BytesMax = 4 << 20;
@@ -33,11 +34,11 @@ internal sealed record OvfDescriptor(string DiskName, IReadOnlyDictionary<string
     /// <param name="wanted">Names of CIM_ProcessorAllocationSettingData that become properties cim_pasd_NAME, as
     /// Glance's ovf-metadata.json lists them.</param>
     /// <exception cref="RegistryException">ImageRejected: it is damaged, or describes another number of disks than one, or
-    /// a disk that is not a whole plain file.</exception>
+    /// a disk that is not a whole file.</exception>
     public static OvfDescriptor Read(byte[] bytes, IReadOnlyCollection<string> wanted)
     {
         var (files, disks, properties) = (
-            new Dictionary<string, string>(StringComparer.Ordinal), new List<string>(),
+            new Dictionary<string, OvfFile>(StringComparer.Ordinal), new List<string>(),
             new Dictionary<string, string>(StringComparer.Ordinal));
         try
         {
@@ -63,15 +64,15 @@ internal sealed record OvfDescriptor(string DiskName, IReadOnlyDictionary<string
         var file = disks is [var only]
             ? only
             : throw Refused($"its descriptor has {disks.Count} disks, and only one is taken", "disks");
-        return files.TryGetValue(file, out var name)
-            ? new OvfDescriptor(name, properties)
+        return files.TryGetValue(file, out var found)
+            ? new OvfDescriptor(found.Name, RequireWhole(found), properties)
             : throw Refused("its descriptor names a disk that it has no file for", "descriptor");
     }
 
     private static void ReadElement(
         XmlReader xml,
         IReadOnlyCollection<string> wanted,
-        Dictionary<string, string> files,
+        Dictionary<string, OvfFile> files,
         List<string> disks,
         Dictionary<string, string> properties)
     {
@@ -91,12 +92,8 @@ internal sealed record OvfDescriptor(string DiskName, IReadOnlyDictionary<string
         switch (xml.LocalName)
         {
             case "File" when Attribute(xml, "id") is { } id && Attribute(xml, "href") is { } href:
-                if (Attribute(xml, "compression") is not (null or "" or "identity") || Attribute(xml, "chunkSize") is not null)
-                {
-                    throw Refused("a file in it is compressed or cut in pieces", "compressed");
-                }
-
-                if (!files.TryAdd(id, href))
+                var file = new OvfFile(href, Attribute(xml, "compression") ?? "", Attribute(xml, "chunkSize"));
+                if (!files.TryAdd(id, file))
                 {
                     throw Refused("its descriptor has two files of one id", "descriptor");
                 }
@@ -106,6 +103,22 @@ internal sealed record OvfDescriptor(string DiskName, IReadOnlyDictionary<string
                 disks.Add(reference);
                 break;
         }
+    }
+
+    // Other files of the package, such as discs, may be as they like.
+    private static bool RequireWhole(OvfFile file)
+    {
+        if (file.ChunkSize is not null)
+        {
+            throw Refused("its disk is cut in pieces (chunkSize): put it together", "compressed");
+        }
+
+        return file.Compression switch
+        {
+            "" or "identity" => false,
+            "gzip" => true,
+            _ => throw Refused("its disk is compressed in another way than gzip", "compressed"),
+        };
     }
 
     // Up to the end tag; of anything but text there is nothing.
@@ -143,4 +156,6 @@ internal sealed record OvfDescriptor(string DiskName, IReadOnlyDictionary<string
 
     private static RegistryException Refused(string why, string reason, Exception? cause = null) =>
         new(ErrorCode.ImageRejected, $"The OVA archive is refused: {why}.", "ova_" + reason, cause);
+
+    private sealed record OvfFile(string Name, string Compression, string? ChunkSize);
 }

@@ -1,11 +1,9 @@
-using System.Globalization;
-using System.Text;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Ova;
 
 /// <summary>A file in a tar archive.</summary>
-/// <param name="Name">Its name; nothing is ever written under it.</param>
+/// <param name="Name">Its name, as <see cref="OvaNames.Plain"/> makes it; nothing is ever written under it.</param>
 /// <param name="Offset">Where its bytes begin in the archive.</param>
 /// <param name="Length">How many there are, 0 or more.</param>
 internal readonly record struct TarMember(string Name, long Offset, long Length);
@@ -14,9 +12,10 @@ internal readonly record struct TarMember(string Name, long Offset, long Length)
 internal delegate ValueTask TarRead(long offset, Memory<byte> buffer, CancellationToken cancellationToken);
 
 /// <summary>What files a tar archive has, and where: the headers are read and the files skipped.</summary>
-/// <remarks>Layout: POSIX.1-1988 (ustar) with the extended headers of POSIX.1-2001 (pax) and GNU's long names. Archives of
-/// virtual machines hold plain files; whatever else there could be (links, devices, sparse files) is refused, and so is
-/// every way of saying one thing twice.</remarks>
+/// <remarks>Layout: V7 and POSIX.1-1988 (ustar) with the extended headers of POSIX.1-2001 (pax; type X in those of
+/// Solaris) and GNU's long names and volume labels. Archives of virtual machines hold plain files, and folders;
+/// whatever else there could be (links, devices, sparse files) is refused, and so is every way of saying one thing
+/// twice.</remarks>
 internal static class TarIndex
 {
     /// <summary>Most files of an archive.</summary>
@@ -41,7 +40,7 @@ internal static class TarIndex
     {
         var members = new Dictionary<string, TarMember>(StringComparer.Ordinal);
         var header = new byte[Block];
-        var next = new Extension(null, null);
+        var next = new TarExtension(null, null);
         var headers = 0;
         for (long offset = 0; offset <= length - Block;)
         {
@@ -68,8 +67,13 @@ internal static class TarIndex
 
             if (isFile)
             {
-                Add(members, new TarMember(next.Name ?? ReadName(header), data, size));
-                next = new Extension(null, null);
+                var name = next.Name ?? ReadName(header);
+                if (size > 0 || !name.EndsWith('/')) // a folder, in archives of V7
+                {
+                    Add(members, new TarMember(OvaNames.Plain(name), data, size));
+                }
+
+                next = new TarExtension(null, null);
             }
             else
             {
@@ -95,15 +99,20 @@ internal static class TarIndex
         }
     }
 
-    private static async Task<Extension> ReadOtherAsync(
-        TarRead read, byte type, long data, long size, Extension next, CancellationToken cancellationToken)
+    private static async Task<TarExtension> ReadOtherAsync(
+        TarRead read, byte type, long data, long size, TarExtension next, CancellationToken cancellationToken)
     {
         if (type == (byte)'5')
         {
-            return size == 0 ? new Extension(null, null) : throw Refused("a directory in it has bytes", "damaged");
+            return size == 0 ? new TarExtension(null, null) : throw Refused("a directory in it has bytes", "damaged");
         }
 
-        if (type is not ((byte)'x' or (byte)'g' or (byte)'L') || size > ExtensionBytesMax)
+        if (type == (byte)'V')
+        {
+            return next; // GNU's label of the volume
+        }
+
+        if (type is not ((byte)'x' or (byte)'X' or (byte)'g' or (byte)'L') || size > ExtensionBytesMax)
         {
             throw Refused("it holds something else than files", "odd_members");
         }
@@ -111,62 +120,23 @@ internal static class TarIndex
         var bytes = new byte[size];
         await read(data, bytes, cancellationToken);
         return type == (byte)'L'
-            ? next with { Name = Once(next.Name, Clean(Text(bytes))) }
-            : ReadRecords(bytes, isGlobal: type == (byte)'g', next);
+            ? next.Named(bytes)
+            : next.With(bytes, isGlobal: type == (byte)'g');
     }
-
-    // "LENGTH KEY=VALUE\n", where the length counts all of it.
-    private static Extension ReadRecords(ReadOnlySpan<byte> bytes, bool isGlobal, Extension next)
-    {
-        while (bytes.Length > 0)
-        {
-            var blank = bytes.IndexOf((byte)' ');
-            var isLength = int.TryParse(
-                bytes[..Math.Max(blank, 0)], NumberStyles.None, CultureInfo.InvariantCulture, out var length);
-            if (!isLength || length <= blank + 1 || length > bytes.Length || bytes[length - 1] != '\n')
-            {
-                throw Refused("an extended header is damaged", "damaged");
-            }
-
-            var record = bytes[(blank + 1)..(length - 1)];
-            var equals = record.IndexOf((byte)'=');
-            if (equals <= 0)
-            {
-                throw Refused("an extended header is damaged", "damaged");
-            }
-
-            var (key, value) = (Text(record[..equals]), Text(record[(equals + 1)..]));
-            if (key.StartsWith("GNU.sparse", StringComparison.Ordinal) || (isGlobal && key is "path" or "size" or "linkpath"))
-            {
-                throw Refused("it holds something else than files", "odd_members");
-            }
-
-            next = key switch
-            {
-                "path" => next with { Name = Once(next.Name, Clean(value)) },
-                "size" when next.Size is null && long.TryParse(
-                    value, NumberStyles.None, CultureInfo.InvariantCulture, out var size) => next with { Size = size },
-                "size" => throw Refused("an extended header is damaged", "damaged"),
-                _ => next,
-            };
-            bytes = bytes[length..];
-        }
-
-        return next;
-    }
-
-    private static string Once(string? before, string name) =>
-        before is null ? name : throw Refused("a file in it has two names", "damaged");
 
     private static void RequireChecksum(ReadOnlySpan<byte> header)
     {
-        var sum = 0;
+        // Some old programs add the bytes up as signed ones.
+        var (sum, signed) = (0, 0);
         for (var i = 0; i < Block; i++)
         {
-            sum += i >= Checksum.Offset && i < Checksum.Offset + Checksum.Length ? ' ' : header[i];
+            var value = i >= Checksum.Offset && i < Checksum.Offset + Checksum.Length ? (byte)' ' : header[i];
+            sum += value;
+            signed += (sbyte)value;
         }
 
-        if (ReadOctal(Field(header, Checksum)) != sum)
+        var stated = ReadOctal(Field(header, Checksum));
+        if (stated != sum && stated != signed)
         {
             throw Refused("it is no tar archive, or damaged", "damaged");
         }
@@ -204,24 +174,14 @@ internal static class TarIndex
 
     private static string ReadName(ReadOnlySpan<byte> header)
     {
-        var name = Text(Field(header, Name));
-        var prefix = Field(header, Magic).SequenceEqual("ustar\0"u8) ? Text(Field(header, Prefix)) : "";
-        return Clean(prefix.Length > 0 ? $"{prefix}/{name}" : name);
-    }
-
-    private static string Clean(string name) => name.StartsWith("./", StringComparison.Ordinal) ? name[2..] : name;
-
-    private static string Text(ReadOnlySpan<byte> bytes)
-    {
-        var end = bytes.IndexOf((byte)0);
-        return Encoding.UTF8.GetString(end < 0 ? bytes : bytes[..end]);
+        var name = TarExtension.Text(Field(header, Name));
+        var prefix = Field(header, Magic).SequenceEqual("ustar\0"u8) ? TarExtension.Text(Field(header, Prefix)) : "";
+        return prefix.Length > 0 ? $"{prefix}/{name}" : name;
     }
 
     private static ReadOnlySpan<byte> Field(ReadOnlySpan<byte> header, (int Offset, int Length) field) =>
         header.Slice(field.Offset, field.Length);
 
-    private static RegistryException Refused(string why, string reason) =>
+    internal static RegistryException Refused(string why, string reason) =>
         new(ErrorCode.ImageRejected, $"The OVA archive is refused: {why}.", "ova_" + reason);
-
-    private sealed record Extension(string? Name, long? Size);
 }

@@ -1,4 +1,5 @@
 using System.Formats.Tar;
+using System.Security.Cryptography;
 using System.Text;
 
 namespace Registry.Api.Tests.Ova;
@@ -43,12 +44,26 @@ public static class OvaArchive
 
     /// <summary>Makes an archive of a descriptor and a disk.</summary>
     public static byte[] Make(byte[] disk, string descriptor = Descriptor) => Make(
-        TarEntryFormat.Ustar, ("vm.ovf", Encoding.UTF8.GetBytes(descriptor)), ("vm.mf", "SHA256"u8.ToArray()),
+        TarEntryFormat.Ustar, ("vm.ovf", Encoding.UTF8.GetBytes(descriptor)),
+        ("vm.mf", Encoding.UTF8.GetBytes($"SHA256(disk.vmdk)= {Convert.ToHexStringLower(SHA256.HashData(disk))}\n")),
         ("disk.vmdk", disk));
 
-    /// <summary>A regular file.</summary>
+    /// <summary>The descriptor with another name of the disk.</summary>
+    public static byte[] Naming(string href, string attributes = "") => Encoding.UTF8.GetBytes(
+        Descriptor.Replace("ovf:href=\"disk.vmdk\"", $"ovf:href=\"{href}\" {attributes}", StringComparison.Ordinal));
+
+    /// <summary>A regular file, or a folder where the name ends with a slash.</summary>
     public static TarEntry Entry(TarEntryFormat format, string name, byte[] content)
     {
+        if (name.EndsWith('/'))
+        {
+            return format == TarEntryFormat.Gnu
+                ? new GnuTarEntry(TarEntryType.Directory, name)
+                : format == TarEntryFormat.Pax
+                    ? new PaxTarEntry(TarEntryType.Directory, name)
+                    : new UstarTarEntry(TarEntryType.Directory, name);
+        }
+
         TarEntry entry = format switch
         {
             TarEntryFormat.V7 => new V7TarEntry(TarEntryType.V7RegularFile, name),

@@ -83,10 +83,10 @@ public abstract class OvaLab(params (string Name, string Value)[] settings) : Im
 {
     /// <summary>Starts the import of an archive.</summary>
     /// <returns>The image.</returns>
-    protected async Task<string> ImportOvaAsync(byte[] archive)
+    protected async Task<string> ImportOvaAsync(byte[] archive, string diskFormat = "vmdk")
     {
         using var created = await App.SendAsync(
-            HttpMethod.Post, "/v2/images", """{"disk_format":"vmdk","container_format":"ova"}""");
+            HttpMethod.Post, "/v2/images", $$"""{"disk_format":"{{diskFormat}}","container_format":"ova"}""");
         var id = (await RegistryApp.JsonAsync(created)).GetProperty("id").GetString()!;
         (await StageAsync(id, archive)).Dispose();
         await ImportAsync(id, """{"method":{"name":"glance-direct"}}""");

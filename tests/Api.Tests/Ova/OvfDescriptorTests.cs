@@ -23,6 +23,15 @@ public sealed class OvfDescriptorTests
             descriptor.Properties);
     }
 
+    [Theory]
+    [InlineData("ovf:compression=\"gzip\"", true)]
+    [InlineData("ovf:compression=\"identity\"", false)]
+    [InlineData("/><File ovf:id=\"disc\" ovf:href=\"x.iso\" ovf:compression=\"bzip2\" ovf:chunkSize=\"9\"", false)]
+    public void A_disk_may_be_compressed_with_gzip_and_other_files_in_any_way(string text, bool isCompressed) =>
+        Assert.Equal(
+            isCompressed,
+            Read(OvaArchive.Descriptor.Replace("ovf:size=\"1\"", text, StringComparison.Ordinal)).IsCompressed);
+
     [Fact]
     public void Other_encodings_are_read()
     {
@@ -49,7 +58,7 @@ public sealed class OvfDescriptorTests
     [InlineData("<Disk ", "<Disk ovf:fileRef=\"file1\"/><Disk ", "ova_disks")]
     [InlineData("ovf:fileRef=\"file1\" ", "", "ova_disks")]
     [InlineData("ovf:fileRef=\"file1\"", "ovf:fileRef=\"other\"", "ova_descriptor")]
-    [InlineData("ovf:size=\"1\"", "ovf:compression=\"gzip\"", "ova_compressed")]
+    [InlineData("ovf:size=\"1\"", "ovf:compression=\"bzip2\"", "ova_compressed")]
     [InlineData("ovf:size=\"1\"", "ovf:chunkSize=\"1000\"", "ova_compressed")]
     [InlineData("</References>", "<File ovf:id=\"file1\" ovf:href=\"x\"/></References>", "ova_descriptor")]
     [InlineData("<pasd:Limit>9</pasd:Limit>", "<pasd:InstructionSet>other</pasd:InstructionSet>", "ova_descriptor")]

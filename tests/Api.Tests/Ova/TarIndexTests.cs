@@ -126,6 +126,21 @@ public sealed class TarIndexTests
     }
 
     [Fact]
+    public async Task Headers_of_other_systems_are_read()
+    {
+        byte[] records = [.. "11 path=ab\n"u8];
+        var old = Header("\u00E9", 3, '\0', Encoding.Latin1); // its sum counts signed bytes
+        Sign(old, isSigned: true);
+        await RequireAsync(
+            [
+                .. Header("label", 0, 'V'), .. Header("vm/", 0, '\0'), .. Header("vm/", 0, '5'),
+                .. Header("x", records.Length, 'X'), .. Padded(records), .. Header("short", 2, '0'), .. Padded([1, 2]),
+                .. old, .. Padded([3, 4, 5]),
+            ],
+            [("ab", [1, 2]), ("\uFFFD", [3, 4, 5])]);
+    }
+
+    [Fact]
     public async Task Two_files_of_one_name_are_refused() => await RefuseAsync(
         OvaArchive.Make(TarEntryFormat.Ustar, ("disk.vmdk", Bytes(1, 1)), ("./disk.vmdk", Bytes(1, 2))),
         "ova_duplicate_members");
@@ -182,10 +197,10 @@ public sealed class TarIndexTests
         },
         archive.Length, TestContext.Current.CancellationToken);
 
-    private static byte[] Header(string name, long size, char type)
+    private static byte[] Header(string name, long size, char type, Encoding? encoding = null)
     {
         var header = new byte[512];
-        Encoding.ASCII.GetBytes(name, header);
+        (encoding ?? Encoding.ASCII).GetBytes(name, header);
         Encoding.ASCII.GetBytes(Convert.ToString(size, 8).PadLeft(11, '0'), header.AsSpan(124));
         header[156] = (byte)type;
         "ustar\0"u8.CopyTo(header.AsSpan(257));
@@ -194,13 +209,13 @@ public sealed class TarIndexTests
         return header;
     }
 
-    private static void Sign(Span<byte> header)
+    private static void Sign(Span<byte> header, bool isSigned = false)
     {
         header.Slice(148, 8).Fill((byte)' ');
         var sum = 0;
         foreach (var value in header)
         {
-            sum += value;
+            sum += isSigned ? (sbyte)value : value;
         }
 
         Encoding.ASCII.GetBytes(Convert.ToString(sum, 8).PadLeft(6, '0') + "\0 ", header.Slice(148, 8));
