@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Microsoft.Extensions.Options;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api.Cli;
@@ -19,6 +20,22 @@ internal static class DbCommand
         LoadMetadefsCommand.Create(),
         ImportGlanceCommand.Create(),
     };
+
+    /// <summary>Brings the schema of the embedded database up to date, as a server does when it starts, and refuses
+    /// another database with a schema that is not.</summary>
+    /// <exception cref="CommandException">The schema is not up to date.</exception>
+    internal static async Task RequireSchemaAsync(IServiceProvider services, CancellationToken cancellationToken)
+    {
+        var migrator = services.GetRequiredService<DatabaseMigrator>();
+        if (services.GetRequiredService<IOptions<RegistryOptions>>().Value.IsEmbedded)
+        {
+            await migrator.MigrateAsync(cancellationToken);
+        }
+        else if ((await migrator.PendingAsync(cancellationToken)).Count > 0)
+        {
+            throw new CommandException("The database's schema is not up to date: run 'registry db upgrade' first.");
+        }
+    }
 
     private static Command Verb(
         string name, string description, Func<DatabaseMigrator, CancellationToken, Task<int>> run)

@@ -72,11 +72,7 @@ internal static class ImportGlanceCommand
     {
         await using var app = ServeCommand.BuildForVerb(config);
         var services = app.Services;
-        if ((await services.GetRequiredService<DatabaseMigrator>().PendingAsync(cancellationToken)).Count > 0)
-        {
-            throw new CommandException("The database's schema is not up to date: run 'registry db upgrade' first.");
-        }
-
+        await DbCommand.RequireSchemaAsync(services, cancellationToken);
         var stores = services.GetRequiredService<StoreSet>();
         await stores.PrepareAsync(cancellationToken);
         try

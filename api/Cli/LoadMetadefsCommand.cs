@@ -54,11 +54,7 @@ internal static class LoadMetadefsCommand
         // All files are read before anything is written: one that cannot be used leaves no half.
         var items = path is null ? MetadefLoader.Catalogue() : MetadefLoader.Folder(path.FullName);
         await using var app = ServeCommand.BuildForVerb(config);
-        var pending = await app.Services.GetRequiredService<DatabaseMigrator>().PendingAsync(cancellationToken);
-        if (pending.Count > 0)
-        {
-            throw new CommandException("The database's schema is not up to date: run 'registry db upgrade' first.");
-        }
+        await DbCommand.RequireSchemaAsync(app.Services, cancellationToken);
 
         var loader = app.Services.GetRequiredService<MetadefLoader>();
         foreach (var item in items)

@@ -38,11 +38,7 @@ internal static class PurgeCommand
             }
 
             await using var app = ServeCommand.BuildForVerb(parsed.GetValue(config));
-            if ((await app.Services.GetRequiredService<DatabaseMigrator>().PendingAsync(cancellationToken)).Count > 0)
-            {
-                throw new CommandException("The database's schema is not up to date: run 'registry db upgrade' first.");
-            }
-
+            await DbCommand.RequireSchemaAsync(app.Services, cancellationToken);
             try
             {
                 var purged = await app.Services.GetRequiredService<DatabasePurge>().RunAsync(
