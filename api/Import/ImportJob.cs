@@ -179,7 +179,7 @@ internal sealed partial class ImportJob(
             staged,
             new ImportOutcome
             {
-                Result = ResultOf(staged, verdict, disk, container),
+                Result = ResultOf(order, staged, verdict, disk, container),
                 Judged = (image.DiskFormat, image.ContainerFormat),
                 StoreIds = reached,
                 Copies = copies,
@@ -195,20 +195,28 @@ internal sealed partial class ImportJob(
         return Result(image.Id, failed);
     }
 
+    // Clients that said what the bytes hash to find that hash at the image, in the algorithm that they chose.
     private static UploadResult ResultOf(
-        StagedBlob staged, UploadVerdict verdict, string diskFormat, string containerFormat) => new()
+        ImportOrder order, StagedBlob staged, UploadVerdict verdict, string diskFormat, string containerFormat)
     {
-        Size = staged.DataLength,
-        VirtualSize = staged.DiskBytes ?? verdict.VirtualSize,
-        Checksum = staged.Checksum,
-        HashAlgorithm = staged.HashAlgorithm,
-        HashValue = staged.HashValue,
-        DiskFormat = diskFormat,
-        ContainerFormat = containerFormat,
-        NestedReference = StagedForm.ReadNested(staged),
-        IndexLength = staged.IndexLength,
-        IndexDigest = staged.IndexDigest,
-    };
+        var (algorithm, hash) =
+            order.Location is { Algorithm: { } given, Hash: { } expected } && staged.Form == StagedForm.Received
+                ? (given, expected)
+                : (staged.HashAlgorithm, staged.HashValue);
+        return new()
+        {
+            Size = staged.DataLength,
+            VirtualSize = staged.DiskBytes ?? verdict.VirtualSize,
+            Checksum = staged.Checksum,
+            HashAlgorithm = algorithm,
+            HashValue = hash,
+            DiskFormat = diskFormat,
+            ContainerFormat = containerFormat,
+            NestedReference = StagedForm.ReadNested(staged),
+            IndexLength = staged.IndexLength,
+            IndexDigest = staged.IndexDigest,
+        };
+    }
 
     // Under promises that are kept alive until the image has the copies: all of them become its own at once.
     private async Task<Dictionary<string, string>> CopyAsync(

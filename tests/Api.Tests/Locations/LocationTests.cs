@@ -334,6 +334,11 @@ public sealed class LocationTests : ImportLab
             id, Url, $$"""{"os_hash_algo":"{{algorithm}}","os_hash_value":"{{good.ToUpperInvariant()}}"}""");
         await SucceedAsync(id);
         Assert.Equal(Content, await ContentAsync(id));
+        image = await App.ShowAsync(id);
+        Assert.Equal(
+            (algorithm, good, HashOf("md5")),
+            (image.GetProperty("os_hash_algo").GetString(), image.GetProperty("os_hash_value").GetString(),
+                image.GetProperty("checksum").GetString()));
     }
 
     private static string HashOf(string algorithm) =>
