@@ -19,14 +19,17 @@ internal static class PageLink
         {
             foreach (var value in name == "marker" ? StringValues.Empty : values)
             {
-                link.Append(separator).Append(Uri.EscapeDataString(name))
-                    .Append('=').Append(Uri.EscapeDataString(value ?? ""));
+                link.Append(separator).Append(Escaped(name)).Append('=').Append(Escaped(value ?? ""));
                 separator = '&';
             }
         }
 
         return marker is null
             ? link.ToString()
-            : link.Append(separator).Append("marker=").Append(Uri.EscapeDataString(marker)).ToString();
+            : link.Append(separator).Append("marker=").Append(Escaped(marker)).ToString();
     }
+
+    // As forms are written: a space is a plus sign.
+    private static string Escaped(string text) =>
+        Uri.EscapeDataString(text).Replace("%20", "+", StringComparison.Ordinal);
 }

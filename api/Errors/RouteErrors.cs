@@ -8,13 +8,16 @@ namespace Registry.Api.Errors;
 internal static class RouteErrors
 {
     private static readonly FrozenSet<string> Methods =
-        FrozenSet.Create("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT");
+        FrozenSet.Create("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE");
+
+    // The order in which Glance lists what a resource takes.
+    private static readonly string[] AllowOrder = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
     /// <summary>Takes no path below /v2 that ends in a slash: the name after it is missing, and the route that the router
     /// would take instead is another resource's.</summary>
     public static Task RefuseEmptyNamesAsync(HttpContext context, RequestDelegate next)
     {
-        if (context.Request.Path.Value is { Length: > 4 } path && path[^1] == '/'
+        if (context.Request.Path.Value is { Length: > 3 } path && path[^1] == '/'
             && path.StartsWith("/v2/", StringComparison.OrdinalIgnoreCase))
         {
             context.Response.StatusCode = StatusCodes.Status404NotFound;
@@ -33,6 +36,9 @@ internal static class RouteErrors
             ? throw new RegistryException(ErrorCode.BadRequest, "The address has a NUL character.")
             : next(context);
 
+    /// <summary>Answers methods that a resource does not take, where Glance does not say which ones it takes.</summary>
+    public static void NotFound(HttpContext context) => context.Response.StatusCode = StatusCodes.Status404NotFound;
+
     /// <summary>Runs the middleware.</summary>
     public static async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
@@ -46,6 +52,8 @@ internal static class RouteErrors
         switch (response.StatusCode)
         {
             case StatusCodes.Status405MethodNotAllowed:
+                response.Headers.Allow = string.Join(
+                    ", ", AllowOrder.Where(response.Headers.Allow.ToString().Split(", ").Contains));
                 await ErrorBody.WriteAsync(
                     context,
                     response.StatusCode,

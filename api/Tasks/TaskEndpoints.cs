@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Errors;
 using Registry.Api.Images;
 using Registry.Api.Versions;
 using Registry.Storage.Domain;
@@ -15,10 +16,11 @@ internal static class TaskEndpoints
     /// <summary>Lists the routes.</summary>
     public static void MapTasks(this IEndpointRouteBuilder v2)
     {
-        v2.MapGet("/tasks", ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet("/tasks", ListAsync).AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPost("/tasks", CreateAsync);
         v2.MapGet("/tasks/{id}", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapGet("/images/{id}/tasks", ListOfImageAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.Map("/images/{id}/tasks", RouteErrors.NotFound);
     }
 
     private static async Task ListAsync(

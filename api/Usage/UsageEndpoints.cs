@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
+using Registry.Api.Errors;
 using Registry.Storage.Metadata;
 
 namespace Registry.Api.Usage;
@@ -15,8 +16,11 @@ internal static class UsageEndpoints
     private const long Unlimited = -1;
 
     /// <summary>Lists the route.</summary>
-    public static void MapUsage(this IEndpointRouteBuilder v2) =>
+    public static void MapUsage(this IEndpointRouteBuilder v2)
+    {
         v2.MapGet("/info/usage", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.Map("/info/usage", RouteErrors.NotFound);
+    }
 
     private static async Task ShowAsync(
         HttpContext context,

@@ -27,12 +27,14 @@ public static class VersionEndpoints
     {
         routes.Map("/versions", (HttpContext context) => WriteAsync(context, StatusCodes.Status200OK));
         routes.Map("/", (HttpContext context) => WriteAsync(context, StatusCodes.Status300MultipleChoices));
+        routes.Map("/v2", Redirect);
     }
 
     /// <summary>Rewrites <c>/v2.N/…</c> and the media-type form to <c>/v2/…</c>; answers an unknown first segment with
     /// the version document.</summary>
     public static Task NegotiateAsync(HttpContext context, RequestDelegate next)
     {
+        RequestAddress.Normalize(context);
         var path = context.Request.Path.Value is { Length: > 0 } given ? given : "/"; // empty for OPTIONS * and CONNECT
         var end = path.IndexOf('/', 1);
         var first = end < 0 ? path[1..] : path[1..end];
@@ -63,6 +65,14 @@ public static class VersionEndpoints
         return configured.Length > 0
             ? configured.TrimEnd('/')
             : $"{context.Request.Scheme}://{context.Request.Host}";
+    }
+
+    // Below its version an API has a root of its own, and Glance's redirects to it whatever the method.
+    private static void Redirect(HttpContext context)
+    {
+        context.Response.StatusCode = StatusCodes.Status302Found;
+        context.Response.ContentType = "text/plain; charset=utf8";
+        context.Response.Headers.Location = Base(context) + "/v2/";
     }
 
     private static string[] MinorsFor(HttpContext context)
