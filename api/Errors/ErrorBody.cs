@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Options;
+using Registry.Api.Auth;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Errors;
@@ -13,6 +14,8 @@ public static class ErrorBody
     /// <summary>Header that carries the stable reason code.</summary>
     public const string ReasonHeader = "X-Registry-Reason";
 
+    private const string Html = "text/html";
+    private const string Json = "application/json";
     private const string RetryAfterSeconds = "2";
     private const string RetryFullAfterSeconds = "60"; // an operator has to make room, or a deletion
 
@@ -34,9 +37,8 @@ public static class ErrorBody
 
         if (status == StatusCodes.Status401Unauthorized)
         {
-            var keystone = context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value.Auth.Keystone;
             response.Headers.WWWAuthenticate =
-                keystone.PublicUrl.Length > 0 ? $"Keystone uri=\"{keystone.PublicUrl}\"" : "Keystone";
+                Challenge(context.RequestServices.GetRequiredService<IOptions<RegistryOptions>>().Value.Auth);
         }
 
         if (reason is not null)
@@ -44,8 +46,8 @@ public static class ErrorBody
             response.Headers[ReasonHeader] = reason;
         }
 
-        var accept = context.Request.Headers.Accept.ToString();
-        if (accept.Contains("html", StringComparison.Ordinal) || accept.Contains("*/*", StringComparison.Ordinal))
+        var preferred = AcceptedType.Of(context.Request.Headers.Accept.ToString(), Html, Json);
+        if (preferred == Html)
         {
             response.ContentType = "text/html; charset=UTF-8";
             await response.WriteAsync(
@@ -53,7 +55,7 @@ public static class ErrorBody
                 $"<h1>{status} {title}</h1>\n  " +
                 $"{WebUtility.HtmlEncode(message)}<br /><br />\n\n\n\n </body>\n</html>");
         }
-        else if (accept.Contains("application/json", StringComparison.Ordinal) || IsEmptied(context.Request))
+        else if (preferred == Json || IsEmptied(context.Request))
         {
             response.ContentType = "application/json; charset=UTF-8";
             await using var json = new Utf8JsonWriter(response.BodyWriter);
@@ -74,6 +76,12 @@ public static class ErrorBody
             await response.WriteAsync($"{status} {title}\n\n{message}\n\n   ");
         }
     }
+
+    // Behind a proxy that authenticates, only the proxy knows where a token is to be had.
+    private static string? Challenge(AuthSection auth) =>
+        auth.Keystone.PublicUrl is { Length: > 0 } url ? $"Keystone uri=\"{url}\""
+        : auth.Kind == "proxy" ? null
+        : "Keystone";
 
     // A handler that failed before its first byte had announced another body.
     private static void TakeBackBodyHeaders(HttpResponse response)

@@ -60,13 +60,16 @@ public sealed class IdentityTests
     }
 
     [Theory]
-    [InlineData(null, "Keystone")]
-    [InlineData("https://identity.example:5000", "Keystone uri=\"https://identity.example:5000\"")]
-    public async Task A_refusal_names_the_public_address_of_the_identity_service_only(string? publicUrl, string expected)
+    [InlineData("keystone", null, "Keystone")]
+    [InlineData("keystone", "https://identity.example:5000", "Keystone uri=\"https://identity.example:5000\"")]
+    [InlineData("proxy", null, "")]
+    [InlineData("proxy", "https://identity.example:5000", "Keystone uri=\"https://identity.example:5000\"")]
+    public async Task A_refusal_names_the_public_address_of_the_identity_service_only(
+        string kind, string? publicUrl, string expected)
     {
         var settings = new Dictionary<string, string?>
         {
-            ["Registry:Auth:Kind"] = "keystone",
+            ["Registry:Auth:Kind"] = kind,
             ["Registry:Auth:Keystone:Url"] = "http://service:secret@127.0.0.1:1/v3",
             ["Registry:Auth:Keystone:Username"] = "registry",
             ["Registry:Auth:Keystone:Password"] = "secret",
