@@ -97,7 +97,7 @@ internal sealed class ImagesGrpc(
     public override async Task Download(
         DownloadRequest request, IServerStreamWriter<DownloadResponse> responseStream, ServerCallContext context)
     {
-        using var download = await downloads.OpenAsync(CallerOf(context), request.Id, context.CancellationToken);
+        using var download = await downloads.OpenAsync(CallerOf(context), request.Id, [], context.CancellationToken);
         var image = download.Image;
         if (download.Blob is not { } blob)
         {

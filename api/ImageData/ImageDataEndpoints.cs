@@ -20,7 +20,8 @@ internal static class ImageDataEndpoints
     public static void MapImageData(this IEndpointRouteBuilder v2)
     {
         v2.MapPut("/images/{id}/file", UploadAsync);
-        v2.MapGet("/images/{id}/file", DownloadAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet("/images/{id}/file", DownloadAsync).AddEndpointFilter(RequestBody.Refuse)
+            .AddEndpointFilter(RequestAddress.RequireQuery);
     }
 
     /// <summary>The bytes that a request sends, at whatever length the client needs.</summary>
@@ -52,7 +53,8 @@ internal static class ImageDataEndpoints
     private static async Task DownloadAsync(
         HttpContext context, string id, ImageDownloads downloads, ImageSends sends, ProcessMemory memory)
     {
-        using var download = await downloads.OpenAsync(Caller.Of(context), id, context.RequestAborted);
+        using var download = await downloads.OpenAsync(
+            Caller.Of(context), id, Preferred(context.Request.Query), context.RequestAborted);
         var image = download.Image;
         if (download.Blob is not { } blob)
         {
@@ -75,6 +77,9 @@ internal static class ImageDataEndpoints
         ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken token) =>
             memory.Stalled.SendAsync(body.WriteAsync(bytes, token), bytes.Length, context.Abort);
     }
+
+    private static string[] Preferred(IQueryCollection query) => (query["prefer"].LastOrDefault() ?? "").Split(
+        ',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
     private static long? StatedLength(HttpRequest request)
     {

@@ -24,12 +24,23 @@ internal sealed class ImageDownloads(
     private readonly ByteShares _local = Together(48 << 20, memory);
 
     /// <summary>Opens an image's bytes, as soon as there is memory to copy them with.</summary>
-    /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), Busy: no memory became free in
-    /// time.</exception>
-    public async Task<ImageDownload> OpenAsync(Caller caller, string imageId, CancellationToken cancellationToken)
+    /// <param name="caller">Who downloads.</param>
+    /// <param name="imageId">The image.</param>
+    /// <param name="preferred">Ids of the stores to try first, in order; empty for the registry's own order.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">NotFound, Forbidden (deactivated), BadRequest for an unknown store, Busy: no
+    /// memory became free in time.</exception>
+    public async Task<ImageDownload> OpenAsync(
+        Caller caller, string imageId, IReadOnlyList<string> preferred, CancellationToken cancellationToken)
     {
         var image = await FindAsync(caller, imageId, cancellationToken);
         RequireReadable(policy, caller, image);
+        if (preferred.Count > 0)
+        {
+            policy.Require(caller, "download_from_store", image);
+            RequireStores(preferred);
+        }
+
         if (image.Locations.Count == 0)
         {
             return new ImageDownload(image, blob: null, memory: null);
@@ -39,7 +50,7 @@ internal sealed class ImageDownloads(
             memory.Downloads, caller.ProjectId, _local.Least + VerifiedBlob.IndexBytes(image.Size ?? 0), cancellationToken);
         try
         {
-            return new ImageDownload(image, await stores.OpenAsync(image, cancellationToken), share);
+            return new ImageDownload(image, await stores.OpenAsync(image, preferred, cancellationToken), share);
         }
         catch
         {
@@ -100,6 +111,20 @@ internal sealed class ImageDownloads(
 
             shares.Return(share);
             metrics.StoreRead(blob.BytesRead);
+        }
+    }
+
+    private void RequireStores(IReadOnlyList<string> ids)
+    {
+        if (!stores.IsMultiple)
+        {
+            throw Images.ImageRules.Bad("'prefer' chooses among several stores, and only one is configured.");
+        }
+
+        if (ids.FirstOrDefault(id => stores.Find(id) is null) is { } unknown)
+        {
+            throw new RegistryException(
+                ErrorCode.BadRequest, $"Store '{Images.ImageRules.Shown(unknown)}' is not configured.", "unknown_store");
         }
     }
 

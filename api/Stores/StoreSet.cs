@@ -164,9 +164,21 @@ public sealed partial class StoreSet : IDisposable
     /// <param name="cancellationToken">Cancels.</param>
     /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
     /// <exception cref="IOException">None answers; this is what the first said.</exception>
-    public async ValueTask<StoredBlob> OpenAsync(Image image, CancellationToken cancellationToken)
+    public ValueTask<StoredBlob> OpenAsync(Image image, CancellationToken cancellationToken) =>
+        OpenAsync(image, [], cancellationToken);
+
+    /// <summary>Opens the first of an image's locations that answers, beginning with those in preferred stores.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="preferred">Ids of stores in the order in which they are tried; the others follow.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <exception cref="RegistryException">StoreUnavailable: no store of it is configured.</exception>
+    /// <exception cref="IOException">None answers; this is what the first said.</exception>
+    public async ValueTask<StoredBlob> OpenAsync(
+        Image image, IReadOnlyList<string> preferred, CancellationToken cancellationToken)
     {
-        var blob = await OpenQuietlyAsync(image, cancellationToken);
+        var inOrder = InOrder(image.Locations).OrderBy(location =>
+            preferred.TakeWhile(store => store != location.StoreId).Count());
+        var blob = await StoredBlob.OpenAsync(this, inOrder, isCached: true, cancellationToken);
         _cache.Blocks?.Hit(blob.Key);
         return blob;
     }
