@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.ImageData;
@@ -8,25 +9,22 @@ namespace Registry.Api.ImageData;
 /// <param name="Length">Bytes.</param>
 /// <param name="IsPartial">Whether a range was asked for at all.</param>
 /// <param name="Total">Bytes of the whole.</param>
-public readonly record struct ByteRange(long Offset, long Length, bool IsPartial, long Total)
+public readonly partial record struct ByteRange(long Offset, long Length, bool IsPartial, long Total)
 {
-    private const string Unit = "bytes=";
-    private const string LegacyUnit = "bytes ";
-
     /// <summary>Reads the Range header, or the Content-Range request header that old clients send instead
     /// (spec/glance-v2.md, 5).</summary>
-    /// <param name="range">Range header; null or empty when absent.</param>
-    /// <param name="contentRange">Content-Range header of the request; null or empty when absent.</param>
+    /// <param name="range">Range header; null when absent.</param>
+    /// <param name="contentRange">Content-Range header of the request; null when absent.</param>
     /// <param name="size">Size of the image in bytes.</param>
     /// <exception cref="RegistryException">RangeNotSatisfiable; BadRequest for more than one range.</exception>
     public static ByteRange Read(string? range, string? contentRange, long size)
     {
-        if (!string.IsNullOrEmpty(range))
+        if (range is not null)
         {
             return ReadRange(range, size);
         }
 
-        return string.IsNullOrEmpty(contentRange)
+        return contentRange is null
             ? new ByteRange(0, size, false, size)
             : ReadContentRange(contentRange, size);
     }
@@ -48,69 +46,51 @@ public readonly record struct ByteRange(long Offset, long Length, bool IsPartial
 
     private static ByteRange ReadRange(string range, long size)
     {
-        if (!range.StartsWith(Unit, StringComparison.Ordinal))
-        {
-            throw NotSatisfiable(range);
-        }
-
-        var spec = range[Unit.Length..];
-        if (spec.Contains(','))
+        if (range.Contains(','))
         {
             throw new RegistryException(
                 ErrorCode.BadRequest,
                 "Requests with multiple ranges are not supported. Please provide a single range.");
         }
 
-        var dash = spec.IndexOf('-');
-        if (dash < 0)
+        var match = Bytes().Match(range);
+        var (first, last) = (Number(match.Groups["first"]), Number(match.Groups["last"]));
+        return (first, last) switch
         {
-            throw NotSatisfiable(range);
-        }
-
-        if (dash == 0)
-        {
-            var suffix = Number(spec[1..], range);
-            return suffix == 0 || size == 0
+            (null, null) => throw NotSatisfiable(range),
+            (null, { } suffix) => suffix == 0 || size == 0
                 ? throw NotSatisfiable(range)
-                : new ByteRange(Math.Max(0, size - suffix), Math.Min(size, suffix), true, size);
-        }
-
-        var start = Number(spec[..dash], range);
-        var end = dash == spec.Length - 1 ? size - 1 : Math.Min(Number(spec[(dash + 1)..], range), size - 1);
-        return start >= size || end < start
-            ? throw NotSatisfiable(range)
-            : new ByteRange(start, end - start + 1, true, size);
+                : new ByteRange(Math.Max(0, size - suffix), Math.Min(size, suffix), true, size),
+            ({ } start, _) => Checked(range, start, Math.Min(last ?? long.MaxValue, size - 1), size),
+        };
     }
 
+    // Unlike a Range it is not clipped: its end is within the image, and within the length that it names.
     private static ByteRange ReadContentRange(string range, long size)
     {
-        var slash = range.IndexOf('/');
-        if (!range.StartsWith(LegacyUnit, StringComparison.Ordinal) || slash < 0)
-        {
-            throw NotSatisfiable(range);
-        }
-
-        var total = range[(slash + 1)..];
-        if (total != "*" && Number(total, range) != size)
-        {
-            throw NotSatisfiable(range);
-        }
-
-        return ReadRange(Unit + range[LegacyUnit.Length..slash], size);
+        var match = BytesOf().Match(range);
+        return Number(match.Groups["first"]) is { } first && Number(match.Groups["last"]) is { } last
+            && last < (Number(match.Groups["length"]) ?? size) && last < size
+            ? Checked(range, first, last, size)
+            : throw NotSatisfiable(range);
     }
 
-    private static long Number(string text, string range)
-    {
-        if (text.Length == 0 || !text.All(char.IsAsciiDigit))
-        {
-            throw NotSatisfiable(range);
-        }
+    private static ByteRange Checked(string range, long first, long last, long size) =>
+        first >= size || last < first
+            ? throw NotSatisfiable(range)
+            : new ByteRange(first, last - first + 1, true, size);
 
-        // Digits that do not fit lie past the end of any image.
-        return long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
-            ? number
-            : long.MaxValue;
-    }
+    // Digits that do not fit lie past the end of any image.
+    private static long? Number(Group digits) => digits.Length == 0 ? null
+        : long.TryParse(digits.ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number
+        : long.MaxValue;
+
+    // What follows the range is ignored, as Glance's parser does.
+    [GeneratedRegex("^bytes *= *(?<first>[0-9]*) *- *(?<last>[0-9]*)", RegexOptions.IgnoreCase)]
+    private static partial Regex Bytes();
+
+    [GeneratedRegex(@"^bytes (?<first>[0-9]+)-(?<last>[0-9]+)/(?:(?<length>[0-9]+)|\*)")]
+    private static partial Regex BytesOf();
 
     private static RegistryException NotSatisfiable(string range) =>
         new(ErrorCode.RangeNotSatisfiable, $"Range '{Images.ImageRules.Shown(range)}' cannot be satisfied.");
