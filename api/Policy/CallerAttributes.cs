@@ -5,7 +5,8 @@ namespace Registry.Api.Policy;
 /// <summary>The attributes of a caller that rules may name: those of oslo.policy, under their old names too.</summary>
 internal static class CallerAttributes
 {
-    private const string None = "None";
+    /// <summary>What an attribute is that the caller has not got.</summary>
+    public const string None = "None";
 
     private static readonly Dictionary<string, Func<Caller, string?>> Texts = new(StringComparer.Ordinal)
     {

@@ -47,7 +47,9 @@ internal sealed record MatchCheck(string Left, bool IsLiteral, string Right) : P
     /// <inheritdoc/>
     public override bool Holds(PolicyRules rules, Caller caller, PolicyTarget target) =>
         Expansion.Of(Right, target) is { } right
-        && (IsLiteral ? Left == right : CallerAttributes.Has(caller, Left, right, isWritten: right == Right));
+        && (IsLiteral
+            ? Left == right
+            : CallerAttributes.Has(caller, Left, right, isWritten: target.IsCaller || right == Right));
 }
 
 /// <summary><c>not CHECK</c>.</summary>

@@ -123,7 +123,7 @@ public sealed class PolicyEngine
     /// <summary>Refuses a list of what is in namespaces, by its rule.</summary>
     /// <exception cref="RegistryException">Forbidden; NotFound for a caller that may see no namespace.</exception>
     public void RequireList(Caller caller, string rule) =>
-        RequireOfNamespaces(caller, rule, PolicyTarget.OfProject(caller.ProjectId), name: null);
+        RequireOfNamespaces(caller, rule, PolicyTarget.OfCaller(caller), name: null);
 
     /// <summary>Refuses a visibility that a caller may not give to an image.</summary>
     /// <exception cref="RegistryException">Forbidden.</exception>
@@ -143,7 +143,7 @@ public sealed class PolicyEngine
 
     /// <summary>The caller, marked as administrator where the rules make it one.</summary>
     internal Caller WithAdmin(Caller caller) =>
-        caller with { IsAdmin = Allows(caller, "context_is_admin", PolicyTarget.OfProject(caller.ProjectId)) };
+        caller with { IsAdmin = Allows(caller, "context_is_admin", PolicyTarget.OfCaller(caller)) };
 
     // Null where the rule alone decides, or ownership is given.
     private RegistryException? OwnershipProblem(Caller caller, string rule, Image image, string? memberId)

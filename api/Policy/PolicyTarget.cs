@@ -1,3 +1,4 @@
+using Registry.Api.Auth;
 using Registry.Storage.Domain;
 using Registry.Storage.Domain.Metadefs;
 
@@ -24,9 +25,17 @@ public sealed class PolicyTarget
     /// <summary>An attribute's text; null when there is none.</summary>
     public string? Find(string name) => _find(name);
 
-    /// <summary>The caller's own project, for what is not about anything that exists yet.</summary>
+    /// <summary>Whether the target is the caller itself: then a project that the caller has not got is the same as the
+    /// one that the target has not got.</summary>
+    public bool IsCaller { get; private init; }
+
+    /// <summary>A project, for what is not an image.</summary>
     public static PolicyTarget OfProject(string? projectId) =>
         new(name => name is "project_id" or "owner" ? projectId : null);
+
+    /// <summary>The caller's own project, for what is not about anything that exists yet.</summary>
+    public static PolicyTarget OfCaller(Caller caller) =>
+        new(name => name is "project_id" or "owner" ? caller.ProjectId ?? CallerAttributes.None : null) { IsCaller = true };
 
     /// <summary>A namespace of metadata definitions as Glance's rules see it.</summary>
     public static PolicyTarget OfNamespace(MetadefNamespace definitions) => new(name => name switch

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Grpc.Core;
 using Registry.Api.Auth;
 
 namespace Registry.Api.Tests.Auth;
@@ -54,6 +55,19 @@ public sealed class CallerAttributeTests
                 Assert.True(status == await lab.StatusAsync(caller, "GET", "/v2/images"), $"{rule} with {value}");
             }
         }
+    }
+
+    [Theory]
+    [InlineData("reader", "GET", "/v2/images", 200)]
+    [InlineData("reader", "GET", "/v2/metadefs/namespaces", 200)]
+    [InlineData("member", "GET", "/v2/images", 403)]
+    [InlineData("reader,member", "POST", "/v2/images", 403)]
+    public async Task A_caller_without_a_project_may_list_with_the_role_that_lists(
+        string roles, string method, string path, int status)
+    {
+        await using var lab = await ProxyApp.StartAsync("{}");
+        Metadata caller = new() { { "x-identity-status", "Confirmed" }, { "x-user-id", "u" }, { "x-roles", roles } };
+        Assert.Equal(status, await lab.StatusAsync(caller, method, path, method == "POST" ? "{}" : null));
     }
 
     [Fact]
