@@ -17,7 +17,27 @@ internal static class MetadefJson
     /// <param name="definitions">The namespace.</param>
     /// <param name="isWhole">Whether to write what is in it, beside the types of resources.</param>
     /// <param name="prefix">What to put before the names of properties; empty for nothing.</param>
-    public static void Write(Utf8JsonWriter json, MetadefNamespace definitions, bool isWhole, string prefix = "")
+    public static void Write(Utf8JsonWriter json, MetadefNamespace definitions, bool isWhole, string prefix = "") =>
+        Write(json, definitions, () =>
+        {
+            if (definitions.Associations.Count > 0)
+            {
+                json.WriteStartArray("resource_type_associations"u8);
+                WriteEach(definitions.Associations.OrderBy(a => a.Name, StringComparer.Ordinal), a => Write(json, a));
+                json.WriteEndArray();
+            }
+
+            if (isWhole)
+            {
+                WriteParts(json, definitions, prefix);
+            }
+        });
+
+    /// <summary>Writes a namespace.</summary>
+    /// <param name="json">Takes it.</param>
+    /// <param name="definitions">The namespace.</param>
+    /// <param name="writeParts">Writes the members for what is in it.</param>
+    public static void Write(Utf8JsonWriter json, MetadefNamespace definitions, Action writeParts)
     {
         json.WriteStartObject();
         json.WriteString("namespace"u8, definitions.Name);
@@ -28,18 +48,7 @@ internal static class MetadefJson
         WriteText(json, "owner", definitions.Owner);
         json.WriteString("created_at"u8, ImageJson.Time(definitions.CreatedAt));
         json.WriteString("updated_at"u8, ImageJson.Time(definitions.UpdatedAt));
-        if (definitions.Associations.Count > 0)
-        {
-            json.WriteStartArray("resource_type_associations"u8);
-            WriteEach(definitions.Associations.OrderBy(a => a.Name, StringComparer.Ordinal), a => Write(json, a));
-            json.WriteEndArray();
-        }
-
-        if (isWhole)
-        {
-            WriteParts(json, definitions, prefix);
-        }
-
+        writeParts();
         json.WriteString("self"u8, Path(definitions.Name));
         json.WriteString("schema"u8, "/v2/schemas/metadefs/namespace");
         json.WriteEndObject();
@@ -64,7 +73,7 @@ internal static class MetadefJson
         json.WriteStartObject();
         json.WriteString("name"u8, property.Name);
         using var schema = JsonDocument.Parse(property.Schema);
-        foreach (var attribute in schema.RootElement.EnumerateObject())
+        foreach (var attribute in schema.RootElement.EnumerateObject().Where(attribute => attribute.Name != "name"))
         {
             attribute.WriteTo(json);
         }
@@ -73,13 +82,19 @@ internal static class MetadefJson
     }
 
     /// <summary>Writes the definition of an object.</summary>
+    /// <param name="json">Takes it.</param>
+    /// <param name="definitions">The namespace.</param>
+    /// <param name="definition">The object.</param>
+    /// <param name="prefix">What to put before the names of properties; empty for nothing.</param>
+    /// <param name="isAsGiven">Whether to leave out lists that it was not given, as answers to changes do.</param>
     public static void Write(
-        Utf8JsonWriter json, MetadefNamespace definitions, MetadefObject definition, string prefix = "")
+        Utf8JsonWriter json, MetadefNamespace definitions, MetadefObject definition, string prefix = "",
+        bool isAsGiven = false)
     {
         json.WriteStartObject();
         json.WriteString("name"u8, definition.Name);
         WriteText(json, "description", definition.Description);
-        if (definition.Required is { } required)
+        if ((definition.Required ?? (isAsGiven ? null : "[]")) is { } required)
         {
             json.WriteStartArray("required"u8);
             using var names = JsonDocument.Parse(required);
@@ -87,7 +102,7 @@ internal static class MetadefJson
             json.WriteEndArray();
         }
 
-        if (definition.Properties is { } properties)
+        if ((definition.Properties ?? (isAsGiven ? null : "{}")) is { } properties)
         {
             json.WriteStartObject("properties"u8);
             using var all = JsonDocument.Parse(properties);
@@ -211,7 +226,8 @@ internal static class MetadefJson
         }
     }
 
-    private static void WriteText(Utf8JsonWriter json, string name, string? text)
+    /// <summary>Writes a text that may be missing.</summary>
+    public static void WriteText(Utf8JsonWriter json, string name, string? text)
     {
         if (text is not null)
         {

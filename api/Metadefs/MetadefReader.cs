@@ -101,7 +101,7 @@ internal static class MetadefReader
         return new MetadefObjectContent(
             MetadefFields.RequiredName(body, "name"),
             MetadefFields.Text(body, "description", ObjectDescriptionLengthMax),
-            required.Count > 0 ? JsonSerializer.Serialize(required) : null,
+            body.TryGetProperty("required", out _) ? JsonSerializer.Serialize(required) : null,
             body.TryGetProperty("properties", out var properties)
                 ? MetadefJson.Text(PropertyType.ReadAll(properties))
                 : null);

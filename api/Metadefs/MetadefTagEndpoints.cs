@@ -11,7 +11,7 @@ internal static class MetadefTagEndpoints
     {
         const string All = "/metadefs/namespaces/{ns}/tags";
         const string One = All + "/{tag}";
-        v2.MapGet(All, ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet(All, ListAsync).AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPost(All, AddManyAsync);
         v2.MapDelete(All, ClearAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapGet(One, ShowAsync).AddEndpointFilter(RequestBody.Refuse);

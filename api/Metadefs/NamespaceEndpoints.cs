@@ -17,9 +17,10 @@ internal static class NamespaceEndpoints
     /// <summary>Lists the routes of metadata definitions.</summary>
     public static void MapMetadefs(this IEndpointRouteBuilder v2)
     {
-        v2.MapGet("/metadefs/namespaces", ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet("/metadefs/namespaces", ListAsync).AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPost("/metadefs/namespaces", CreateAsync);
-        v2.MapGet("/metadefs/namespaces/{ns}", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet("/metadefs/namespaces/{ns}", ShowAsync).AddEndpointFilter(RequestBody.Refuse)
+            .AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPut("/metadefs/namespaces/{ns}", ReplaceAsync);
         v2.MapDelete("/metadefs/namespaces/{ns}", DeleteAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapResourceTypes();
@@ -66,7 +67,8 @@ internal static class NamespaceEndpoints
         context.Response.Headers.Location =
             $"{VersionEndpoints.Base(context)}{MetadefJson.Path(definitions.Name)}";
         await MetadefJson.AnswerAsync(
-            context, json => MetadefJson.Write(json, definitions, isWhole: true), StatusCodes.Status201Created);
+            context, json => NewNamespaceJson.Write(json, definitions, draft, body.RootElement),
+            StatusCodes.Status201Created);
     }
 
     private static async Task ShowAsync(HttpContext context, string ns, MetadefCommands commands)
@@ -81,7 +83,7 @@ internal static class NamespaceEndpoints
         using var body = await RequestBody.ReadJsonAsync(context);
         var draft = MetadefReader.Namespace(body.RootElement);
         var definitions = await commands.ReplaceAsync(Caller.Of(context), Name(ns), draft, context.RequestAborted);
-        await MetadefJson.AnswerAsync(context, json => MetadefJson.Write(json, definitions, isWhole: false));
+        await MetadefJson.AnswerAsync(context, json => MetadefJson.Write(json, definitions, () => { }));
     }
 
     private static async Task DeleteAsync(HttpContext context, string ns, MetadefCommands commands)

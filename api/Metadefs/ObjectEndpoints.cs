@@ -10,7 +10,7 @@ internal static class ObjectEndpoints
     {
         const string All = "/metadefs/namespaces/{ns}/objects";
         const string One = All + "/{definition}";
-        v2.MapGet(All, ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet(All, ListAsync).AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPost(All, AddAsync);
         v2.MapDelete(All, ClearAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapGet(One, ShowAsync).AddEndpointFilter(RequestBody.Refuse);
@@ -40,7 +40,7 @@ internal static class ObjectEndpoints
                 json.WriteString("next"u8, PageLink.Of(context.Request.Path.ToUriComponent(), context.Request, page[^1].Name));
             }
 
-            json.WriteString("schema"u8, "/v2/schemas/metadefs/objects");
+            json.WriteString("schema"u8, "v2/schemas/metadefs/objects"); // as Glance has it, without a slash
             json.WriteEndObject();
         });
     }
@@ -53,7 +53,7 @@ internal static class ObjectEndpoints
             Caller.Of(context), NamespaceEndpoints.Name(ns), ["add_metadef_object"],
             (definitions, now) => (definitions, definitions.AddObject(content, now)), context.RequestAborted);
         await MetadefJson.AnswerAsync(
-            context, json => MetadefJson.Write(json, definitions, added), StatusCodes.Status201Created);
+            context, json => MetadefJson.Write(json, definitions, added, isAsGiven: true), StatusCodes.Status201Created);
     }
 
     private static async Task ClearAsync(HttpContext context, string ns, MetadefCommands commands)
@@ -86,7 +86,7 @@ internal static class ObjectEndpoints
             (definitions, now) =>
                 (definitions, definitions.ReplaceObject(NamespaceEndpoints.Name(definition), content, now)),
             context.RequestAborted);
-        await MetadefJson.AnswerAsync(context, json => MetadefJson.Write(json, definitions, replaced));
+        await MetadefJson.AnswerAsync(context, json => MetadefJson.Write(json, definitions, replaced, isAsGiven: true));
     }
 
     private static async Task RemoveAsync(HttpContext context, string ns, string definition, MetadefCommands commands)

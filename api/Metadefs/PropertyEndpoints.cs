@@ -16,7 +16,7 @@ internal static class PropertyEndpoints
         v2.MapGet(All, ListAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapPost(All, AddAsync);
         v2.MapDelete(All, ClearAsync).AddEndpointFilter(RequestBody.Refuse);
-        v2.MapGet(One, ShowAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet(One, ShowAsync).AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPut(One, ReplaceAsync);
         v2.MapDelete(One, RemoveAsync).AddEndpointFilter(RequestBody.Refuse);
     }

@@ -15,28 +15,29 @@ internal static class PropertyType
     // In the order in which they are shown.
     private static readonly (string Name, Func<JsonElement, bool> IsValid, string Expected)[] Attributes =
     [
+        ("name", IsText, "a string"),
         ("title", IsText, "a string"),
         ("description", IsText, "a string"),
         ("operators", v => IsListOf(v, IsText), "an array of strings"),
         ("type", IsType, "one of array, boolean, integer, number, object, string"),
-        ("required", v => IsListOf(v, IsText), "an array of strings"),
-        ("minimum", IsNumber, "a number"),
-        ("maximum", IsNumber, "a number"),
-        ("minLength", IsCount, "a whole number of 0 or more"),
-        ("maxLength", IsCount, "a whole number of 0 or more"),
+        ("required", IsSetOfTexts, "an array of one or more different strings"),
+        ("minimum", PropertyNumbers.IsFinite, "a number"),
+        ("maximum", PropertyNumbers.IsFinite, "a number"),
+        ("minLength", PropertyNumbers.IsCount, "a whole number of 0 or more"),
+        ("maxLength", PropertyNumbers.IsCount, "a whole number of 0 or more"),
         ("pattern", IsText, "a string"),
         ("enum", v => IsListOf(v, _ => true), "an array"),
         ("readonly", IsBoolean, "true or false"),
         ("default", _ => true, "anything"),
         ("items", IsItems, "an object of type and enum"),
-        ("minItems", IsCount, "a whole number of 0 or more"),
-        ("maxItems", IsCount, "a whole number of 0 or more"),
+        ("minItems", PropertyNumbers.IsCount, "a whole number of 0 or more"),
+        ("maxItems", PropertyNumbers.IsCount, "a whole number of 0 or more"),
         ("uniqueItems", IsBoolean, "true or false"),
         ("additionalItems", IsBoolean, "true or false"),
     ];
 
     /// <summary>Checks definitions of properties by name.</summary>
-    /// <returns>Names and checked definitions, as JSON text without the name.</returns>
+    /// <returns>Names and checked definitions, as JSON text.</returns>
     /// <exception cref="RegistryException">BadRequest.</exception>
     public static IReadOnlyList<KeyValuePair<string, string>> ReadAll(JsonElement properties)
     {
@@ -50,7 +51,7 @@ internal static class PropertyType
 
     /// <summary>Checks the definition of a property.</summary>
     /// <param name="name">The property.</param>
-    /// <param name="definition">The definition; a name in it is left out.</param>
+    /// <param name="definition">The definition; may have a name of its own.</param>
     /// <returns>The definition as JSON text.</returns>
     /// <exception cref="RegistryException">BadRequest.</exception>
     public static string Read(string name, JsonElement definition)
@@ -58,7 +59,7 @@ internal static class PropertyType
         MetadefFields.RequireObject(definition, name);
         foreach (var attribute in definition.EnumerateObject())
         {
-            if (attribute.Name != "name" && !Array.Exists(Attributes, a => a.Name == attribute.Name))
+            if (!Array.Exists(Attributes, a => a.Name == attribute.Name))
             {
                 throw ImageRules.Bad(
                     $"Property {ImageRules.Shown(name)} cannot have '{ImageRules.Shown(attribute.Name)}'.");
@@ -80,7 +81,7 @@ internal static class PropertyType
                     }
 
                     json.WritePropertyName(attribute);
-                    value.WriteTo(json);
+                    Write(json, attribute, value);
                 }
                 else if (attribute is "title" or "type")
                 {
@@ -94,13 +95,29 @@ internal static class PropertyType
         return Encoding.UTF8.GetString(text.WrittenSpan);
     }
 
+    private static void Write(Utf8JsonWriter json, string attribute, JsonElement value)
+    {
+        if (attribute == "default")
+        {
+            PropertyNumbers.WriteDefault(json, value);
+        }
+        else if (value.ValueKind == JsonValueKind.Number)
+        {
+            PropertyNumbers.WriteWhole(json, value);
+        }
+        else
+        {
+            value.WriteTo(json);
+        }
+    }
+
     private static bool IsText(JsonElement value) => value.ValueKind == JsonValueKind.String;
 
-    private static bool IsNumber(JsonElement value) => value.ValueKind == JsonValueKind.Number;
+    private static bool IsSetOfTexts(JsonElement value) =>
+        IsListOf(value, IsText) && value.GetArrayLength() is var count and > 0
+        && value.EnumerateArray().Select(text => text.GetString()).Distinct(StringComparer.Ordinal).Count() == count;
 
     private static bool IsBoolean(JsonElement value) => value.ValueKind is JsonValueKind.True or JsonValueKind.False;
-
-    private static bool IsCount(JsonElement value) => IsNumber(value) && value.TryGetInt64(out var count) && count >= 0;
 
     private static bool IsType(JsonElement value) => IsText(value) && Types.Contains(value.GetString());
 
