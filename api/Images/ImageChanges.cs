@@ -31,7 +31,6 @@ internal static class ImageChanges
             }
 
             var name = operation.Path[0];
-            RequireWritable(name);
             if (ImageAttributes.IsBase(name))
             {
                 ApplyBase(caller, image, operation, name, patch.IsStrictAdd);
@@ -74,14 +73,19 @@ internal static class ImageChanges
     private static int CountProperties(Image image) =>
         image.Properties.Count(p => !p.Name.StartsWith("os_glance", StringComparison.Ordinal));
 
-    private static void RequireWritable(string name)
+    /// <summary>Refuses changes of what only the server sets. Locations have rules of their own.</summary>
+    /// <exception cref="RegistryException">Forbidden.</exception>
+    public static void RequireWritable(string name)
     {
         if (ImageAttributes.ReadOnly.Contains(name))
         {
-            throw new RegistryException(ErrorCode.Forbidden, $"Attribute '{name}' is read-only.");
+            throw ImageAttributes.ReadOnlyAttribute(name);
         }
 
-        ImageRules.RequireNotReserved(name);
+        if (name != "locations")
+        {
+            ImageRules.RequireNotReserved(name);
+        }
     }
 
     private static void ApplyBase(Caller caller, Image image, PatchOperation operation, string name, bool isStrictAdd)
@@ -112,10 +116,10 @@ internal static class ImageChanges
                 SetFormat(image, name, value.GetString());
                 break;
             case "min_disk":
-                image.MinDisk = ImageRules.Minimum(name, value.GetInt64());
+                image.MinDisk = ImageRules.Minimum(name, ImageAttributes.Integer(value));
                 break;
             case "min_ram":
-                image.MinRam = ImageRules.Minimum(name, value.GetInt64());
+                image.MinRam = ImageRules.Minimum(name, ImageAttributes.Integer(value));
                 break;
             case "protected":
                 image.IsProtected = value.GetBoolean();
@@ -127,7 +131,7 @@ internal static class ImageChanges
                 image.ReplaceTags(value.EnumerateArray().Select(v => ImageRules.Tag(v.GetString()!)).ToArray());
                 break;
             default:
-                throw new RegistryException(ErrorCode.Forbidden, $"Attribute '{name}' is read-only.");
+                throw ImageAttributes.ReadOnlyAttribute(name);
         }
     }
 
@@ -153,8 +157,7 @@ internal static class ImageChanges
             return;
         }
 
-        var value = operation.Value.ValueKind == JsonValueKind.Null ? "" : operation.Value.GetString()!;
-        protections.Set(caller, image, name, value);
+        protections.Set(caller, image, name, operation.Value.GetString() ?? ImageProperty.Null);
     }
 
     private static void SetOwner(Caller caller, Image image, string? owner)

@@ -79,7 +79,7 @@ internal sealed partial class ImageCommands(
     public async Task<List<Image>> ListAsync(
         Caller caller, ImageListRequest request, CancellationToken cancellationToken)
     {
-        policy.Require(caller, "get_images", PolicyTarget.OfProject(caller.ProjectId));
+        policy.Require(caller, "get_images", PolicyTarget.OfCaller(caller));
         if (request.Properties.Any(property => !protections.IsSeen(caller, property.Key)))
         {
             return []; // who may not see a value may not search for it either
@@ -191,7 +191,7 @@ internal sealed partial class ImageCommands(
             ErrorCode.Conflict, $"Store '{ImageRules.Shown(storeId)}' is not configured.", "unknown_store");
         var image = await RequireAsync(caller, id, "get_image_location", cancellationToken);
         policy.Require(caller, "delete_image_location", image);
-        if (!store.Settings.TakesUploads)
+        if (!store.Settings.TakesUploads && image.Locations.Any(location => location.StoreId == storeId))
         {
             throw new RegistryException(ErrorCode.Forbidden, $"Store '{storeId}' is read-only.", "store_read_only");
         }

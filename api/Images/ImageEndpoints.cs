@@ -3,6 +3,7 @@ using Microsoft.Extensions.Options;
 using Registry.Api.Auth;
 using Registry.Api.Locations;
 using Registry.Api.Policy;
+using Registry.Api.Schemas;
 using Registry.Api.Stores;
 using Registry.Api.Versions;
 using Registry.Storage.Domain;
@@ -17,7 +18,7 @@ public static class ImageEndpoints
     /// <summary>Lists the routes.</summary>
     public static void MapImages(this IEndpointRouteBuilder v2)
     {
-        v2.MapGet("/images", ListAsync).AddEndpointFilter(RequestBody.Refuse);
+        v2.MapGet("/images", ListAsync).AddEndpointFilter(RequestAddress.RequireQuery);
         v2.MapPost("/images", CreateAsync);
         v2.MapGet("/images/{id}", ShowAsync).AddEndpointFilter(RequestBody.Refuse);
         v2.MapPatch("/images/{id}", PatchAsync);
@@ -61,10 +62,11 @@ public static class ImageEndpoints
     }
 
     private static async Task CreateAsync(
-        HttpContext context, ImageCommands commands, StoreSet stores, IOptions<RegistryOptions> options)
+        HttpContext context, ImageCommands commands, StoreSet stores, CustomProperties custom,
+        IOptions<RegistryOptions> options)
     {
         using var body = await RequestBody.ReadJsonAsync(context);
-        var draft = ImageAttributes.ReadDraft(body.RootElement);
+        var draft = ImageAttributes.ReadDraft(body.RootElement, custom);
         var image = await commands.CreateAsync(Caller.Of(context), draft, context.RequestAborted);
         context.Response.Headers.Location = $"{VersionEndpoints.Base(context)}/v2/images/{image.Id}";
         if (options.Value.Import.Methods.Length > 0)
@@ -89,7 +91,7 @@ public static class ImageEndpoints
 
     private static async Task PatchAsync(
         HttpContext context, string id, ImageCommands commands, LocationCommands locations,
-        PropertyProtections protections, IOptions<RegistryOptions> options)
+        PropertyProtections protections, CustomProperties custom, IOptions<RegistryOptions> options)
     {
         var mediaType = context.Request.ContentType?.Split(';', 2)[0].Trim().ToLowerInvariant();
         if (!ImagePatch.IsMediaType(mediaType))
@@ -102,9 +104,10 @@ public static class ImageEndpoints
 
         var limits = options.Value.Limits;
         using var body = await RequestBody.ReadJsonAsync(context);
-        var patch = ImagePatch.Read(mediaType!, body.RootElement, limits.PatchOperations);
+        var patch = ImagePatch.Read(mediaType!, body.RootElement, limits.PatchOperations, custom);
         var caller = Caller.Of(context);
-        var image = patch.Operations.Any(LocationEdits.IsAboutLocations)
+        var image = patch.Operations.Count == 0 ? await commands.GetAsync(caller, id, context.RequestAborted)
+            : patch.Operations.Any(LocationEdits.IsAboutLocations)
             ? await locations.PatchAsync(caller, id, patch, context.TraceIdentifier, context.RequestAborted)
             : await commands.ChangeAsync(
                 caller, id, i => ImageChanges.Apply(caller, i, patch, limits, protections), context.RequestAborted);

@@ -22,7 +22,7 @@ internal static class ImageJson
         json.WriteStartObject();
         foreach (var property in image.Properties)
         {
-            json.WriteString(property.Name, property.Value);
+            json.WriteString(property.Name, property.IsNull ? null : property.Value);
         }
 
         json.WriteString("name"u8, image.Name);
@@ -54,7 +54,7 @@ internal static class ImageJson
         json.WriteString("self"u8, $"/v2/images/{image.Id}");
         json.WriteString("file"u8, $"/v2/images/{image.Id}/file");
         json.WriteString("schema"u8, "/v2/schemas/image");
-        if (locations.WithStores && image.Locations.Count > 0)
+        if (locations.WithStores && image.Locations.Count > 0 && !LocationViews.AreHidden(caller, image))
         {
             json.WriteString("stores"u8, string.Join(
                 ',', image.Locations.OrderBy(l => l.CreatedAt).Select(l => l.StoreId)));

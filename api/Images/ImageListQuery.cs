@@ -109,6 +109,9 @@ internal static class ImageListQuery
 
         return column switch
         {
+            _ when bound.Length > 0
+                && !decimal.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out var _) =>
+                throw ImageRules.Bad($"'{ImageRules.Shown(value)}' is not a number for {name}."),
             "size" => request with { Size = With(request.Size) },
             "virtual_size" => request with { VirtualSize = With(request.VirtualSize) },
             "min_ram" => request with { MinRam = With(request.MinRam) },
@@ -150,6 +153,7 @@ internal static class ImageListQuery
     /// <exception cref="RegistryException">BadRequest.</exception>
     public static int Limit(string value, int max)
     {
+        value = value.Trim();
         if (value.Length == 0 || !value.All(char.IsAsciiDigit))
         {
             throw ImageRules.Bad("limit param must be a whole number, 0 or more.");

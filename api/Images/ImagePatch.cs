@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Registry.Api.Schemas;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Images;
@@ -46,10 +47,11 @@ public sealed class ImagePatch
     /// <summary>Reads a patch.</summary>
     /// <param name="mediaType">One of the two.</param>
     /// <param name="body">The body.</param>
-    /// <param name="operationsMax">Most operations accepted.</param>
-    /// <exception cref="RegistryException">BadRequest for a malformed patch, TooLarge for too many
-    /// operations.</exception>
-    public static ImagePatch Read(string mediaType, JsonElement body, int operationsMax)
+    /// <param name="operationsMax">The maximum number of operations.</param>
+    /// <param name="custom">What custom properties may be.</param>
+    /// <exception cref="RegistryException">BadRequest for a malformed patch, Forbidden for read-only and reserved
+    /// attributes, TooLarge for too many operations.</exception>
+    public static ImagePatch Read(string mediaType, JsonElement body, int operationsMax, CustomProperties custom)
     {
         var isV20 = mediaType == MediaType20;
         if (body.ValueKind != JsonValueKind.Array)
@@ -62,10 +64,10 @@ public sealed class ImagePatch
             throw new RegistryException(ErrorCode.TooLarge, $"A patch may have at most {operationsMax} operations.");
         }
 
-        return new ImagePatch(isV20, [.. body.EnumerateArray().Select(o => isV20 ? ReadV20(o) : ReadV21(o))]);
+        return new ImagePatch(isV20, [.. body.EnumerateArray().Select(o => isV20 ? ReadV20(o, custom) : ReadV21(o, custom))]);
     }
 
-    private static PatchOperation ReadV21(JsonElement operation)
+    private static PatchOperation ReadV21(JsonElement operation, CustomProperties custom)
     {
         RequireObject(operation);
         if (!operation.TryGetProperty("op", out var op) || op.ValueKind != JsonValueKind.String)
@@ -78,10 +80,10 @@ public sealed class ImagePatch
             throw ImageRules.Bad("Unable to find 'path' in JSON Schema change.");
         }
 
-        return Make(Kind(op.GetString()!), path.GetString()!, operation);
+        return Make(Kind(op.GetString()!), path.GetString()!, operation, custom);
     }
 
-    private static PatchOperation ReadV20(JsonElement operation)
+    private static PatchOperation ReadV20(JsonElement operation, CustomProperties custom)
     {
         RequireObject(operation);
         var verbs = operation.EnumerateObject().Where(m => m.Name is "add" or "replace" or "remove").ToArray();
@@ -101,10 +103,11 @@ public sealed class ImagePatch
             throw ImageRules.Bad("The path of an operation must be a string.");
         }
 
-        return Make(Kind(verbs[0].Name), verbs[0].Value.GetString()!, operation);
+        return Make(Kind(verbs[0].Name), verbs[0].Value.GetString()!, operation, custom);
     }
 
-    private static PatchOperation Make(PatchOperationKind kind, string pointer, JsonElement operation)
+    private static PatchOperation Make(
+        PatchOperationKind kind, string pointer, JsonElement operation, CustomProperties custom)
     {
         var path = ReadPointer(pointer);
         JsonElement value = default;
@@ -115,9 +118,10 @@ public sealed class ImagePatch
         }
 
         RequireDepth(kind, pointer, path);
+        ImageChanges.RequireWritable(path[0]);
         if (kind != PatchOperationKind.Remove && path.Length == 1)
         {
-            ImageAttributes.RequireType(path[0], value);
+            ImageAttributes.RequireValid(path[0], value, custom);
         }
 
         return new PatchOperation(kind, path, value);

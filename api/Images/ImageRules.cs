@@ -49,7 +49,7 @@ public static class ImageRules
     public static ImageVisibility Visibility(string value) =>
         ImageVisibilities.TryParse(value, out var visibility)
             ? visibility
-            : throw Bad($"'{Shown(value)}' is not one of ['community', 'public', 'private', 'shared'] for visibility.");
+            : throw Bad($"'{Shown(value)}' is not one of {string.Join(", ", ImageAttributes.Visibilities)} for visibility.");
 
     /// <summary>Checks min_disk (GiB) or min_ram (MiB): 0 to 2^31 - 1.</summary>
     public static int Minimum(string attribute, long value) =>
@@ -95,7 +95,7 @@ public static class ImageRules
             throw Bad($"The value of '{name}' is longer than {ValueLengthMax} characters.");
         }
 
-        if (name is "kernel_id" or "ramdisk_id" && value.Length > 0 && !BlobLayout.IsCanonicalId(value))
+        if (ImageProperty.MayBeNull(name) && value != ImageProperty.Null && !BlobLayout.IsCanonicalId(value))
         {
             throw Bad($"'{Shown(value)}' is not a UUID for {name}.");
         }
@@ -155,7 +155,8 @@ public static class ImageRules
 
     private static int CountCharacters(string value) => value.EnumerateRunes().Count();
 
-    private static void RequireBasicPlane(string attribute, string value)
+    /// <summary>Refuses characters of four bytes in UTF-8, and U+0000.</summary>
+    public static void RequireBasicPlane(string attribute, string value)
     {
         // Glance keeps names in three-byte UTF-8; clients that replicate between the two rely on the same refusal.
         if (value.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') >= 0)

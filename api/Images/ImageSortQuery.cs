@@ -42,7 +42,7 @@ internal static class ImageSortQuery
     public static IReadOnlyList<ImageSort> Parse(IEnumerable<string> items) =>
     [
         .. items.Select(item => item.Trim().Split(':', 2)).Select(parts =>
-            new ImageSort(Key(parts[0]), parts.Length == 1 || IsDescending(parts[1]))),
+            new ImageSort(Key(parts[0].Trim()), parts is [_] or [_, ""] || IsDescending(parts[1].Trim()))),
     ];
 
     private static ImageSortKey Key(string key) => key switch

@@ -16,17 +16,22 @@ internal sealed class LocationViews(StoreSet stores, PolicyEngine policy, IOptio
     /// <summary>Whether clients are told which stores have an image.</summary>
     public bool WithStores => stores.IsMultiple;
 
-    /// <summary>Writes an image's <c>locations</c> and <c>direct_url</c>, where the operator shows them and the caller
-    /// may see them. Those of a deactivated image only administrators see.</summary>
+    /// <summary>Whether a caller is not shown where an image is: that of a deactivated image only administrators see.
+    /// </summary>
+    public static bool AreHidden(Caller caller, Image image) =>
+        image.Status == ImageStatus.Deactivated && !caller.IsAdmin;
+
+    /// <summary>Writes an image's <c>locations</c> and <c>direct_url</c>, where the operator shows them. Callers that may
+    /// not see them are shown an empty list.</summary>
     public void WriteTo(Utf8JsonWriter json, Caller caller, Image image)
     {
-        if (!(_options.ShowMultiple || _options.ShowDirectUrl)
-            || !policy.Allows(caller, "get_image_location", PolicyTarget.OfImage(image)))
+        if (!(_options.ShowMultiple || _options.ShowDirectUrl))
         {
             return;
         }
 
-        var isHidden = image.Status == ImageStatus.Deactivated && !caller.IsAdmin;
+        var isHidden = AreHidden(caller, image)
+            || !policy.Allows(caller, "get_image_location", PolicyTarget.OfImage(image));
         if (_options.ShowMultiple)
         {
             json.WritePropertyName("locations"u8);

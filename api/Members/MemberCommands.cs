@@ -60,7 +60,7 @@ public sealed class MemberCommands(
             throw ImageRules.Bad($"A member id must have 1 to {MemberIdLengthMax} characters.");
         }
 
-        ImageRules.RequireNoNul("member", memberId);
+        ImageRules.RequireBasicPlane("member", memberId);
         var image = await editor.ChangeAsync(
             imageId, caller.Viewer,
             i =>

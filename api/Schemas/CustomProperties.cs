@@ -26,10 +26,25 @@ public sealed class CustomProperties
     /// <summary>Names of those that an image must have when it is registered.</summary>
     public IReadOnlyList<string> Required { get; }
 
+    /// <summary>What is wrong with the JSON of a value; null when nothing is.</summary>
+    public string? Problem(string name, JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Null when ImageProperty.MayBeNull(name) => null,
+        JsonValueKind.String => value.GetString()! is var text && text == ImageProperty.Null && ImageProperty.MayBeNull(name)
+            ? "is not a UUID"
+            : _properties.GetValueOrDefault(name)?.Problem(text),
+        _ => "is not of type string",
+    };
+
     /// <summary>Refuses a value that the schema does not allow.</summary>
     /// <exception cref="RegistryException">BadRequest.</exception>
     public void RequireAllowed(string name, string value)
     {
+        if (value == ImageProperty.Null && ImageProperty.MayBeNull(name))
+        {
+            return;
+        }
+
         if (_properties.TryGetValue(name, out var property) && property.Problem(value) is { } problem)
         {
             throw ImageRules.Bad(

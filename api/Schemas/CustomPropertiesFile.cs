@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Registry.Api.Images;
+using Registry.Storage.Domain;
 
 namespace Registry.Api.Schemas;
 
@@ -134,7 +135,7 @@ internal static class CustomPropertiesFile
         string[] types = type is JsonArray several
             ? [.. several.Select(one => Word(one, $"{name}.type"))]
             : [Word(type, $"{name}.type")];
-        var mayBeNull = name is "kernel_id" or "ramdisk_id";
+        var mayBeNull = ImageProperty.MayBeNull(name);
         if (!types.Contains("string") || types.Any(one => one != "string" && !(mayBeNull && one == "null")))
         {
             throw new FormatException($"the type of '{name}' must be string");

@@ -66,12 +66,8 @@ internal static class ImageSchema
         ["id"] = Patterned("An identifier for the image.", UuidPattern),
         ["name"] = NullableText("Descriptive name for the image.", 255),
         ["status"] = ReadOnly(Words(
-            "Status of the image.",
-            [
-                "queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete",
-                "deactivated",
-            ])),
-        ["visibility"] = Words("Scope of image accessibility.", ["community", "public", "private", "shared"]),
+            "Status of the image.", ImageAttributes.Statuses)),
+        ["visibility"] = Words("Scope of image accessibility.", ImageAttributes.Visibilities),
         ["protected"] = Typed("boolean", "If true, the image will not be deletable."),
         ["os_hidden"] = Typed("boolean", "If true, the image will not appear in default image lists."),
         ["checksum"] = ReadOnly(NullableText("MD5 hash of the image contents.", 32)),
@@ -91,8 +87,8 @@ internal static class ImageSchema
             ["items"] = new JsonObject { ["type"] = "string", ["maxLength"] = 255 },
         },
         ["direct_url"] = ReadOnly(Text("URL of the image in the store.", false)),
-        ["min_ram"] = Bounded("Memory in MiB needed to boot the image."),
-        ["min_disk"] = Bounded("Disk in GiB needed to boot the image."),
+        ["min_ram"] = Typed("integer", "Memory in MiB needed to boot the image."),
+        ["min_disk"] = Typed("integer", "Disk in GiB needed to boot the image."),
         ["self"] = ReadOnly(Text("Path of the image.", false)),
         ["file"] = ReadOnly(Text("Path of the image's bytes.", false)),
         ["stores"] = ReadOnly(Text("Stores that have the image's bytes, separated by commas.", false)),
@@ -108,10 +104,26 @@ internal static class ImageSchema
                 {
                     ["url"] = new JsonObject { ["type"] = "string", ["maxLength"] = 255 },
                     ["metadata"] = new JsonObject { ["type"] = "object" },
+                    ["validation_data"] = ValidationData(),
                 },
                 ["required"] = new JsonArray("url", "metadata"),
             },
         },
+    };
+
+    private static JsonObject ValidationData() => new()
+    {
+        ["description"] = "Hashes of the bytes. An image that is not queued must have the same.",
+        ["type"] = "object",
+        ["writeOnly"] = true,
+        ["additionalProperties"] = false,
+        ["properties"] = new JsonObject
+        {
+            ["checksum"] = new JsonObject { ["type"] = "string", ["minLength"] = 32, ["maxLength"] = 32 },
+            ["os_hash_algo"] = new JsonObject { ["type"] = "string", ["maxLength"] = 64 },
+            ["os_hash_value"] = new JsonObject { ["type"] = "string", ["maxLength"] = 128 },
+        },
+        ["required"] = new JsonArray("os_hash_algo", "os_hash_value"),
     };
 
     private static JsonObject Collection(string name, JsonObject item) => new()
@@ -157,14 +169,6 @@ internal static class ImageSchema
     {
         ["type"] = new JsonArray("null", "integer"),
         ["description"] = description,
-    };
-
-    private static JsonObject Bounded(string description) => new()
-    {
-        ["type"] = "integer",
-        ["description"] = description,
-        ["minimum"] = 0,
-        ["maximum"] = int.MaxValue,
     };
 
     private static JsonObject Words(string description, IEnumerable<string> words) => new()

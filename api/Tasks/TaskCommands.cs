@@ -5,6 +5,7 @@ using Registry.Api.Images;
 using Registry.Api.Import;
 using Registry.Api.Outbound;
 using Registry.Api.Policy;
+using Registry.Api.Schemas;
 using Registry.Storage.Domain;
 using Registry.Storage.Jobs;
 using Registry.Storage.Metadata;
@@ -17,7 +18,8 @@ internal sealed class TaskCommands(
     PolicyEngine policy,
     ImageCommands images,
     ImportCommands imports,
-    OutboundClient outbound)
+    OutboundClient outbound,
+    CustomProperties custom)
 {
     /// <summary>Refuses whoever may not use tasks at all.</summary>
     /// <exception cref="RegistryException">Forbidden.</exception>
@@ -32,7 +34,7 @@ internal sealed class TaskCommands(
         RequireAccess(caller);
         policy.Require(caller, "add_task", PolicyTarget.None);
         imports.RequireOffered(ImportMethods.Web);
-        var request = TaskRequest.Read(body);
+        var request = TaskRequest.Read(body, custom);
         outbound.Urls.Read(request.Uri);
         var image = await images.CreateAsync(caller, request.Image, cancellationToken);
         var import = new ImportRequest { Method = ImportMethods.Web, Uri = request.Uri, TaskInput = request.Input };

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Registry.Api.Images;
+using Registry.Api.Schemas;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Tasks;
@@ -15,7 +16,7 @@ internal sealed record TaskRequest(string Uri, ImageDraft Image, string Input)
 
     /// <summary>Reads a body.</summary>
     /// <exception cref="RegistryException">BadRequest; Forbidden for attributes that nobody sets.</exception>
-    public static TaskRequest Read(JsonElement body)
+    public static TaskRequest Read(JsonElement body, CustomProperties custom)
     {
         if (body.ValueKind != JsonValueKind.Object)
         {
@@ -50,14 +51,14 @@ internal sealed record TaskRequest(string Uri, ImageDraft Image, string Input)
                 "File based imports are not allowed. Please use a non-local source of image data.");
         }
 
-        return new TaskRequest(uri, ReadImage(input), input.GetRawText());
+        return new TaskRequest(uri, ReadImage(input, custom), input.GetRawText());
     }
 
     // Glance takes no notice of import_from_format where the properties have a format of their own.
-    private static ImageDraft ReadImage(JsonElement input)
+    private static ImageDraft ReadImage(JsonElement input, CustomProperties custom)
     {
         var format = Text(input, "import_from_format");
-        var draft = ImageAttributes.ReadDraft(Member(input, "image_properties"));
+        var draft = ImageAttributes.ReadDraft(Member(input, "image_properties"), custom);
         return draft with
         {
             DiskFormat = draft.DiskFormat ?? format,

@@ -45,7 +45,7 @@ internal static class EventData
         json.WriteStartObject("properties"u8);
         foreach (var property in properties.OrderBy(p => p.Name, StringComparer.Ordinal))
         {
-            json.WriteString(property.Name, property.Value);
+            json.WriteString(property.Name, property.IsNull ? null : property.Value);
         }
 
         json.WriteEndObject();

@@ -55,6 +55,14 @@ public sealed class CustomPropertiesTests : IDisposable
         Assert.Equal("""["os_type"]""", schema.GetProperty("required").GetRawText());
         Assert.False(schema.GetProperty("properties").GetProperty("os_type").GetProperty("is_base").GetBoolean());
         Assert.True(schema.GetProperty("properties").TryGetProperty("name", out _));
+        Assert.Equal(
+            """["type","description"]""",
+            JsonSerializer.Serialize(
+                schema.GetProperty("properties").GetProperty("min_disk").EnumerateObject().Select(member => member.Name)));
+        Assert.Equal(
+            """["os_hash_algo","os_hash_value"]""",
+            schema.GetProperty("properties").GetProperty("locations").GetProperty("items").GetProperty("properties")
+                .GetProperty("validation_data").GetProperty("required").GetRawText());
         Assert.False(schema.GetProperty("properties").TryGetProperty("kernel_id", out _));
     }
 
