@@ -10,6 +10,7 @@ public sealed class PeerLab : IAsyncLifetime
     private readonly TempDirectory _directory = new();
     private readonly Dictionary<bool, PeerPair> _pairs = [];
     private OpenStackClients? _clients;
+    private PeerHttp? _http;
     private Task? _start;
 
     /// <summary>The identity service of all.</summary>
@@ -43,13 +44,15 @@ public sealed class PeerLab : IAsyncLifetime
         return pair;
     }
 
-    /// <summary>Runs a command of a client as a user, on one of the services.</summary>
-    public Task<ToolResult> RunAsync(Peer peer, string user, IReadOnlyList<string> command) => _clients!.RunAsync(
-        command[0] == "sdk" ? RepositoryTree.File("tests", "Api.Tests", "Peers", "sdk", command[1]) : command[0],
-        command.Skip(command[0] == "sdk" ? 2 : 1).Select(peer.Filled),
-        peer.Home,
-        user == "nobody" ? Nobody(peer) : Keystone.Variables(user, peer.Region),
-        TestContext.Current.CancellationToken);
+    /// <summary>Runs a command of a client as a user, on one of the services, or sends it a request.</summary>
+    public Task<ToolResult> RunAsync(Peer peer, string user, IReadOnlyList<string> command) => command[0] switch
+    {
+        "http" => _http!.RunAsync(
+            peer, user, [.. command.Skip(1).Select(peer.Filled)], TestContext.Current.CancellationToken),
+        "sdk" => RunAsync(
+            peer, user, RepositoryTree.File("tests", "Api.Tests", "Peers", "sdk", command[1]), command.Skip(2)),
+        var client => RunAsync(peer, user, client, command.Skip(1)),
+    };
 
     /// <inheritdoc/>
     public ValueTask InitializeAsync() => ValueTask.CompletedTask;
@@ -66,8 +69,15 @@ public sealed class PeerLab : IAsyncLifetime
             }
         }
 
+        _http?.Dispose();
         _directory.Dispose();
     }
+
+    private Task<ToolResult> RunAsync(Peer peer, string user, string program, IEnumerable<string> arguments) =>
+        _clients!.RunAsync(
+            program, arguments.Select(peer.Filled), peer.Home,
+            user == "nobody" ? Nobody(peer) : Keystone.Variables(user, peer.Region),
+            TestContext.Current.CancellationToken);
 
     // Without a token.
     private static Dictionary<string, string> Nobody(Peer peer) => new()
@@ -83,6 +93,7 @@ public sealed class PeerLab : IAsyncLifetime
         Postgres = await PostgresServer.StartAsync();
         var clients = OpenStackClients.StartAsync(cancellationToken);
         Keystone = await KeystoneServer.StartAsync(Postgres, cancellationToken);
+        _http = new PeerHttp(Keystone);
         _clients = await clients;
     }
 

@@ -16,7 +16,8 @@ namespace Registry.Api.Tests.Peers;
 /// by spaces; within apostrophes they may have some. <c>until TEXT</c> runs the command again until both services answer
 /// with the text. <c>words</c>: the services refuse it with the same status, in other words. <c>names</c>: only the
 /// first columns of the tables are the same. <c>code</c>: only the exit code is, for the answer tells of work that goes on
-/// meanwhile. <c>unordered</c>: Glance leaves the order to its database. <c>sdk FILE</c> is a Python script beside this file.
+/// meanwhile. <c>unordered</c>: Glance leaves the order to its database. <c>sdk FILE</c> is a Python script beside this file;
+/// <c>http</c> a request, as <see cref="PeerHttp"/> sends it.
 /// </remarks>
 public sealed record PeerRow(string File, int Line, string User, IReadOnlyList<string> Command)
 {
