@@ -20,7 +20,8 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
     /// 4. No signature: fine as raw, as a format without signature, or in any <c>container_format</c> but bare: an archive
     ///    has the disk somewhere inside, and what is an Amazon image (ami, ari, aki) only Amazon knows.
     /// 5. What certainly is not a disk (<see cref="Inspection.Other"/>) is not fine in bare: it would be taken for the
-    ///    bytes of a disk. A client that means it declares <c>container_format</c> compressed or ova.
+    ///    bytes of a disk. A client that means it declares <c>container_format</c> compressed or ova. Kernels and initial
+    ///    RAM disks (aki, ari) are compressed as they are.
     /// </remarks>
     /// <param name="diskFormat">The declared <c>disk_format</c>.</param>
     /// <param name="containerFormat">The declared <c>container_format</c>; null is like bare.</param>
@@ -40,7 +41,8 @@ public sealed record UploadVerdict(InspectionFailure? Refusal, long? VirtualSize
         if (!IsBare(containerFormat) && inspection.Format == DiskFormat.Raw)
             return new UploadVerdict(null, null);
 
-        if (inspection is { Format: DiskFormat.Raw, Other: { } other })
+        if (inspection is { Format: DiskFormat.Raw, Other: { } other }
+            && !(diskFormat is "aki" or "ari" && other.Kind == OtherContentKind.Compressed))
             return Refuse(NotADisk(diskFormat, other));
 
         if (isDeclared)

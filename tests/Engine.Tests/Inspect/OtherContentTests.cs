@@ -53,7 +53,7 @@ public sealed class OtherContentTests
         var (inPlace, _) = await Inspecting.InPlaceAsync(file);
         Assert.Equal(found.Other, inPlace.Other);
         foreach (var (declared, error) in new[]
-            { ("raw", FormatError.NotADisk), ("ari", FormatError.NotADisk), ("qcow2", FormatError.FormatMismatch) })
+            { ("raw", FormatError.NotADisk), ("ami", FormatError.NotADisk), ("qcow2", FormatError.FormatMismatch) })
         {
             var refusal = UploadVerdict.Judge(declared, "bare", found).Refusal;
             Assert.Equal(error, refusal?.Error);
@@ -61,6 +61,10 @@ public sealed class OtherContentTests
             Assert.StartsWith(message, refusal!.Message, StringComparison.Ordinal);
         }
 
+        // A kernel and an initial RAM disk are compressed as they are.
+        var isCompressed = found.Other!.Kind == OtherContentKind.Compressed;
+        Assert.Equal(isCompressed, UploadVerdict.Judge("aki", "bare", found).IsAccepted);
+        Assert.Equal(isCompressed, UploadVerdict.Judge("ari", "bare", found).IsAccepted);
         Assert.True(UploadVerdict.Judge("raw", "compressed", found).IsAccepted);
         Assert.True(UploadVerdict.Judge("raw", "ova", found).IsAccepted);
     }
