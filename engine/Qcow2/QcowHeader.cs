@@ -308,11 +308,8 @@ public readonly record struct QcowHeader
         // also where there are no snapshots.
         RequireInside(L1Offset, l1Bytes, fileLength, "L1 table", 40);
         RequireInside(RefcountTableOffset, refcountBytes, fileLength, "refcount table", 48);
-        RequireAligned(SnapshotsOffset, "snapshot table", 64);
-        if (SnapshotCount > 0)
-        {
-            RequireInside(SnapshotsOffset, (ulong)SnapshotCount * 40, fileLength, "snapshot table", 64);
-        }
+        var bytes = (ulong)SnapshotCount * 40;
+        RequireInside(SnapshotsOffset, bytes, bytes > 0 ? fileLength : long.MaxValue, "snapshot table", 64);
     }
 
     private static void RequireAtMost(ulong value, ulong limit, string what, long field)
@@ -324,18 +321,13 @@ public readonly record struct QcowHeader
         }
     }
 
-    private void RequireAligned(ulong offset, string what, long field)
+    private void RequireInside(ulong offset, ulong length, long fileLength, string what, long field)
     {
-        if ((offset & (ulong)(ClusterSize - 1)) != 0 || offset > long.MaxValue)
+        if ((offset & (ulong)(ClusterSize - 1)) != 0)
         {
             throw new ImageFormatException(
                 FormatError.Misaligned, $"The {what} at {offset} is not aligned to a cluster.", field);
         }
-    }
-
-    private void RequireInside(ulong offset, ulong length, long fileLength, string what, long field)
-    {
-        RequireAligned(offset, what, field);
 
         // length is capped above, so the subtraction cannot wrap once offset is known to be small enough.
         if (length > (ulong)fileLength || offset > (ulong)fileLength - length)

@@ -35,7 +35,7 @@ public sealed class MalformedQcowTests
     [InlineData(FormatError.OutsideFile, 36, 4000000u)]
     [InlineData(FormatError.InvalidHeader, 36, 0u)]
     [InlineData(FormatError.OutsideFile, 40, 0x00FFFFFFu)]          // L1 offset, upper half
-    [InlineData(FormatError.Misaligned, 40, 0xFFFFFFFFu)]
+    [InlineData(FormatError.OutsideFile, 40, 0xFFFFFFFFu)]
     [InlineData(FormatError.Misaligned, 44, 0x00030001u)]           // L1 offset, lower half
     [InlineData(FormatError.OverlapsMetadata, 44, 0u)]
     [InlineData(FormatError.OutsideFile, 48, 0x00010000u)]          // refcount table offset, upper half

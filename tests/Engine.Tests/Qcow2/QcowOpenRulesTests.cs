@@ -39,7 +39,7 @@ public sealed class QcowOpenRulesTests : IDisposable
         ["a refcount table of 8 MiB and a cluster"] = (file => file.U32(56, 129), FormatError.TableTooLarge),
         ["a misaligned refcount table"] = (file => file.U64(48, QcowBytes.RefcountTable + 512), FormatError.Misaligned),
         ["a misaligned L1 table"] = (file => file.U64(40, QcowBytes.L1 + 8), FormatError.Misaligned),
-        ["an L1 table beyond 2^63"] = (file => file.U64(40, 1UL << 63), FormatError.Misaligned),
+        ["an L1 table beyond 2^63"] = (file => file.U64(40, 1UL << 63), FormatError.OutsideFile),
         ["an L1 table of 32 MiB and an entry"] = (file => file.U32(36, (4 << 20) + 1), FormatError.TableTooLarge),
         ["a disk that is longer than its L1 table"] = (file => file.U64(24, 1UL << 30), FormatError.InvalidHeader),
         ["a byte that needs an L1 entry"] = (file => file.U64(24, (512UL << 20) + 1), FormatError.InvalidHeader),
@@ -113,7 +113,7 @@ public sealed class QcowOpenRulesTests : IDisposable
         ["65537 snapshots"] = (file => file.U32(60, 65537), FormatError.TableTooLarge),
         ["a misaligned snapshot table"] = (file => file.U64(64, Snapshots + 8), FormatError.Misaligned),
         ["a misaligned snapshot table of no snapshots"] = (file => file.U32(60, 0).U64(64, 8), FormatError.Misaligned),
-        ["a snapshot table beyond 2^63"] = (file => file.U32(60, 0).U64(64, 1UL << 63), FormatError.Misaligned),
+        ["a snapshot table beyond 2^63"] = (file => file.U32(60, 0).U64(64, 1UL << 63), FormatError.OutsideFile),
         ["more than 1024 bytes of extra data"] = (file => file.U32(Snapshots + 36, 1025), FormatError.TableTooLarge),
         ["no extra data"] = (file => file.U32(Snapshots + 36, 0), null),
     };
