@@ -80,11 +80,7 @@ internal sealed class StalledClients
         do
         {
             await Task.Delay(Interval, _clock);
-            foreach (var client in TakeStalled(_waiting()))
-            {
-                client.Disconnect();
-                _metrics?.ClientStalled();
-            }
+            DisconnectStalled(_waiting());
         }
         while (HasClients());
     }
@@ -97,25 +93,25 @@ internal sealed class StalledClients
         }
     }
 
-    private List<Client> TakeStalled(int most)
+    // Under the lock, which a client's request takes before it ends: another one on its connection is never meant.
+    private void DisconnectStalled(int most)
     {
-        List<Client> stalled = [];
         lock (_lock)
         {
-            for (var node = _clients.First; node is not null && stalled.Count < most;)
+            for (var node = _clients.First; node is not null && most > 0;)
             {
                 var next = node.Next;
                 if (_clock.GetElapsedTime(node.Value.Since) > node.Value.Patience)
                 {
-                    stalled.Add(node.Value);
+                    most--;
                     _clients.Remove(node);
+                    node.Value.Disconnect();
+                    _metrics?.ClientStalled();
                 }
 
                 node = next;
             }
         }
-
-        return stalled;
     }
 
     private sealed record Client(long Since, TimeSpan Patience, Action Disconnect);
