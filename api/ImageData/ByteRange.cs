@@ -13,18 +13,18 @@ public readonly partial record struct ByteRange(long Offset, long Length, bool I
 {
     /// <summary>Reads the Range header, or the Content-Range request header that old clients send instead
     /// (spec/glance-v2.md, 5).</summary>
-    /// <param name="range">Range header; null when absent.</param>
-    /// <param name="contentRange">Content-Range header of the request; null when absent.</param>
+    /// <param name="range">Range header; null or empty when absent.</param>
+    /// <param name="contentRange">Content-Range header of the request; null or empty when absent.</param>
     /// <param name="size">Size of the image in bytes.</param>
     /// <exception cref="RegistryException">RangeNotSatisfiable; BadRequest for more than one range.</exception>
     public static ByteRange Read(string? range, string? contentRange, long size)
     {
-        if (range is not null)
+        if (!string.IsNullOrEmpty(range))
         {
             return ReadRange(range, size);
         }
 
-        return contentRange is null
+        return string.IsNullOrEmpty(contentRange)
             ? new ByteRange(0, size, false, size)
             : ReadContentRange(contentRange, size);
     }
