@@ -322,6 +322,7 @@ public static class RegistryServer
         app.Use(app.Services.GetRequiredService<RoomGate>().InvokeAsync);
         app.UseRouting();
         app.Use(Listeners.RequireOwnRouteAsync);
+        app.Use(RouteErrors.RefuseOtherCaseAsync);
 
         app.MapVersions();
         app.MapHealth();

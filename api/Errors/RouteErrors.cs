@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using Microsoft.AspNetCore.Routing.Patterns;
 using Registry.Storage.Domain;
 
 namespace Registry.Api.Errors;
@@ -27,6 +28,21 @@ internal static class RouteErrors
         return next(context);
     }
 
+    /// <summary>Takes an address only in the letters that its route has: the router does not tell upper and lower case
+    /// apart, Glance does. After the router.</summary>
+    public static Task RefuseOtherCaseAsync(HttpContext context, RequestDelegate next)
+    {
+        if (context.GetEndpoint() is not RouteEndpoint { RoutePattern: var pattern }
+            || IsInCaseOf(pattern, context.Request.Path.Value ?? ""))
+        {
+            return next(context);
+        }
+
+        context.SetEndpoint(null);
+        context.Response.StatusCode = StatusCodes.Status404NotFound;
+        return Task.CompletedTask;
+    }
+
     /// <summary>Refuses an address with U+0000 in it, which PostgreSQL cannot compare with what it keeps. In a path Kestrel
     /// refuses it.</summary>
     /// <exception cref="RegistryException">BadRequest.</exception>
@@ -38,6 +54,30 @@ internal static class RouteErrors
 
     /// <summary>Answers methods that a resource does not take, where Glance does not say which ones it takes.</summary>
     public static void NotFound(HttpContext context) => context.Response.StatusCode = StatusCodes.Status404NotFound;
+
+    private static bool IsInCaseOf(RoutePattern pattern, string path)
+    {
+        var start = 1;
+        foreach (var segment in pattern.PathSegments)
+        {
+            if (start > path.Length)
+            {
+                return true; // the rest is optional
+            }
+
+            var end = path.IndexOf('/', start);
+            end = end < 0 ? path.Length : end;
+            if (segment.IsSimple && segment.Parts[0] is RoutePatternLiteralPart { Content: var literal }
+                && !path.AsSpan(start..end).SequenceEqual(literal))
+            {
+                return false;
+            }
+
+            start = end + 1;
+        }
+
+        return true;
+    }
 
     /// <summary>Runs the middleware.</summary>
     public static async Task InvokeAsync(HttpContext context, RequestDelegate next)
