@@ -33,7 +33,7 @@ public sealed class AuthorisationTests : IAsyncLifetime
         {
             using var response = await SendAsync(Nobody, HttpMethod.Get, path);
             Assert.Equal(401, (int)response.StatusCode);
-            Assert.StartsWith("Keystone", response.Headers.WwwAuthenticate.ToString(), StringComparison.Ordinal);
+            Assert.Empty(response.Headers.WwwAuthenticate); // only the proxy knows where a token is to be had
         }
 
         var refused = await Assert.ThrowsAsync<RpcException>(
