@@ -30,8 +30,8 @@ public sealed record UploadsSection
     /// <summary>Most uploads at once; one more waits, and is answered with 503 after <see cref="Wait"/>.</summary>
     public int ConcurrentMax { get; init; } = 64;
 
-    /// <summary>Most uploads of one project at once; one more waits, and is answered with 503 after <see cref="Wait"/>. 0 = no
-    /// limit but <see cref="ConcurrentMax"/>, as where nobody is authenticated.</summary>
+    /// <summary>Most uploads of one project at once; one more waits, and is answered with 503 after <see cref="Wait"/>. 0, and
+    /// authentication of kind none, leave <see cref="ConcurrentMax"/> as the only limit.</summary>
     public int ConcurrentMaxPerProject { get; init; } = 32;
 
     /// <summary>How long an upload waits for its place. As many uploads of a project may wait as there are places.</summary>

@@ -4,7 +4,7 @@ namespace Registry.Api.Cli;
 
 /// <summary>A body as a stream that hands nothing out before it knows that the body goes on or has ended well: who sends it
 /// with its length has not sent the last of it when the end fails.</summary>
-internal sealed class BodyStream(IUploadBody body) : Stream
+internal sealed class BodyStream(IUploadBody body) : ForwardStream
 {
     private const int ChunkBytes = 1 << 20;
 
@@ -13,25 +13,6 @@ internal sealed class BodyStream(IUploadBody body) : Stream
     private int _position;
     private int _length;
     private int _nextLength = -1;
-
-    /// <inheritdoc/>
-    public override bool CanRead => true;
-
-    /// <inheritdoc/>
-    public override bool CanSeek => false;
-
-    /// <inheritdoc/>
-    public override bool CanWrite => false;
-
-    /// <inheritdoc/>
-    public override long Length => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <inheritdoc/>
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
@@ -45,27 +26,6 @@ internal sealed class BodyStream(IUploadBody body) : Stream
         _chunk.AsMemory(_position, count).CopyTo(buffer);
         _position += count;
         return count;
-    }
-
-    /// <inheritdoc/>
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    /// <inheritdoc/>
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void Flush()
-    {
     }
 
     // A body fills less than asked only at its end.

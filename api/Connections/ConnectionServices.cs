@@ -29,12 +29,7 @@ internal static class ConnectionServices
         });
         services.AddSingleton<SocketTransportFactory>();
         services.AddOptions<SocketTransportOptions>().Configure<ProcessMemory>((sockets, memory) =>
-        {
-            if (memory.Whole.Bytes < PlentyBytes)
-            {
-                sockets.MaxReadBufferSize = BufferBytesShort;
-            }
-        });
+            sockets.MaxReadBufferSize = memory.Whole.Bytes < PlentyBytes ? BufferBytesShort : BufferBytes);
         services.RemoveAll<IConnectionListenerFactory>();
         services.AddSingleton<IConnectionListenerFactory, BoundedTransport>();
         services.AddOptions<KestrelServerOptions>().Configure<ProcessMemory>((kestrel, memory) =>

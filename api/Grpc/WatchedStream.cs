@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Registry.Api.Auth;
 using Registry.Api.Memory;
 
 namespace Registry.Api.Grpc;
@@ -8,7 +9,7 @@ namespace Registry.Api.Grpc;
 internal sealed class WatchedStream<T>(IServerStreamWriter<T> stream, ServerCallContext context, StalledClients stalled)
     : IServerStreamWriter<T>
 {
-    private readonly Action _disconnect = context.GetHttpContext().Abort;
+    private readonly HttpContext _http = context.GetHttpContext();
 
     /// <inheritdoc/>
     public WriteOptions? WriteOptions
@@ -26,6 +27,7 @@ internal sealed class WatchedStream<T>(IServerStreamWriter<T> stream, ServerCall
         var writing = stream.WriteAsync(message, cancellationToken);
         return writing.IsCompleted
             ? writing
-            : stalled.SendAsync(new ValueTask(writing), DataMessages.BytesMax, _disconnect).AsTask();
+            : stalled.SendAsync(
+                Caller.Of(_http).ProjectId, new ValueTask(writing), DataMessages.BytesMax, _http.Abort).AsTask();
     }
 }

@@ -75,7 +75,8 @@ internal static class ImageDataEndpoints
             send is null ? SendAsync : send.Counting(SendAsync), context.RequestAborted);
 
         ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken token) =>
-            memory.Stalled.SendAsync(body.WriteAsync(bytes, token), bytes.Length, context.Abort);
+            memory.Stalled.SendAsync(
+                Caller.Of(context).ProjectId, body.WriteAsync(bytes, token), bytes.Length, context.Abort);
     }
 
     private static string[] Preferred(IQueryCollection query) => (query["prefer"].LastOrDefault() ?? "").Split(

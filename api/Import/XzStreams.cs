@@ -1,3 +1,4 @@
+using Registry.Api.ImageData;
 using SharpCompress.Compressors.Xz;
 
 namespace Registry.Api.Import;
@@ -6,31 +7,12 @@ namespace Registry.Api.Import;
 /// <param name="packed">The file, which <see cref="XzLayout"/> has checked, at its beginning; disposed with this
 /// one.</param>
 /// <param name="isInMemory">Whether reads never wait: the library is an order of magnitude faster then.</param>
-internal sealed class XzStreams(Stream packed, bool isInMemory) : Stream
+internal sealed class XzStreams(Stream packed, bool isInMemory) : ForwardStream
 {
     private const int PaddingBytes = 4096;
 
     private readonly byte[] _padding = new byte[PaddingBytes];
     private XZStream? _current = new(packed);
-
-    /// <inheritdoc/>
-    public override bool CanRead => true;
-
-    /// <inheritdoc/>
-    public override bool CanSeek => false;
-
-    /// <inheritdoc/>
-    public override bool CanWrite => false;
-
-    /// <inheritdoc/>
-    public override long Length => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <inheritdoc/>
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
@@ -50,27 +32,6 @@ internal sealed class XzStreams(Stream packed, bool isInMemory) : Stream
         }
 
         return 0;
-    }
-
-    /// <inheritdoc/>
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    /// <inheritdoc/>
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void Flush()
-    {
     }
 
     /// <inheritdoc/>

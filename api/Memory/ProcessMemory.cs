@@ -58,7 +58,7 @@ public sealed class ProcessMemory
         MemorySection settings, TimeProvider clock, bool hasProjects = false, RegistryMetrics? metrics = null)
     {
         (_wait, _clock, _metrics) = (settings.Wait, clock, metrics);
-        Stalled = new StalledClients(settings.Stalled, clock, () => Waiting, metrics);
+        Stalled = new StalledClients(settings.Stalled, clock, CountWaiting, metrics);
         Whole = new MemoryBudget(
             settings.BudgetBytes > 0 ? settings.BudgetBytes : BudgetOf(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes));
         var transfers = Whole.Part(Whole.Bytes / 4 * 3);
@@ -142,6 +142,11 @@ public sealed class ProcessMemory
     /// <inheritdoc cref="TakeAsync(MemoryBudget, string?, long, CancellationToken)"/>
     public ValueTask<MemoryShare> TakeAsync(MemoryBudget part, long bytes, CancellationToken cancellationToken) =>
         TakeAsync(part, projectId: null, bytes, cancellationToken);
+
+    // For what clients can hold unread: not those that wait for the memory of requests. Those that wait in the budget itself
+    // have their project's part already.
+    private int CountWaiting(IDictionary<string, int> ofProjects) =>
+        Whole.Waiting + _shares.Where(part => part.Key != Requests).Sum(part => part.Value.CountWaiting(ofProjects));
 
     private RegistryException Short()
     {

@@ -62,7 +62,8 @@ internal static class DiskEndpoints
 
         var (body, read) = (context.Response.Body, reading.Share.Options);
         ValueTask SendAsync(ReadOnlyMemory<byte> chunk, CancellationToken token) =>
-            memory.Stalled.SendAsync(body.WriteAsync(chunk, token), chunk.Length, context.Abort);
+            memory.Stalled.SendAsync(
+                Caller.Of(context).ProjectId, body.WriteAsync(chunk, token), chunk.Length, context.Abort);
         await (layout is null
             ? DiskBody.WriteRawAsync(
                 stored.Disk, size, range.Offset, range.Length, read, SendAsync, cancellation)

@@ -70,7 +70,8 @@ internal static partial class ExtentEndpoints
                 waiting += message.Data?.Data.Length ?? most;
                 if (waiting >= most)
                 {
-                    await memory.Stalled.SendAsync(FlushAsync(response.BodyWriter, cancellation), waiting, context.Abort);
+                    await memory.Stalled.SendAsync(
+                        Caller.Of(context).ProjectId, FlushAsync(response.BodyWriter, cancellation), waiting, context.Abort);
                     (waiting, most) = (0, reading.Share.Options.MaxRangeBytes / PartsOfARange);
                 }
             }

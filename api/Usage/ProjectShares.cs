@@ -42,6 +42,30 @@ internal sealed class ProjectShares(long max, long? perProject, int waitingPerPr
         }
     }
 
+    /// <summary>Counts those that wait.</summary>
+    /// <param name="ofProjects">Receives, by project, how many wait for what the same project holds.</param>
+    /// <returns>How many wait because all is taken.</returns>
+    public int CountWaiting(IDictionary<string, int> ofProjects)
+    {
+        var ofAll = 0;
+        lock (_lock)
+        {
+            foreach (var waiter in _waiters)
+            {
+                if (waiter.ProjectId is not { } project || _taken + waiter.Amount > max)
+                {
+                    ofAll++;
+                }
+                else
+                {
+                    ofProjects[project] = (ofProjects.TryGetValue(project, out var count) ? count : 0) + 1;
+                }
+            }
+        }
+
+        return ofAll;
+    }
+
     /// <summary>Takes an amount; disposing the result gives it back.</summary>
     /// <param name="projectId">The project; null for the registry itself, which is not limited but by what there is.</param>
     /// <param name="amount">The amount, 1 or more; what exceeds the whole is not counted.</param>

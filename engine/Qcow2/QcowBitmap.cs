@@ -19,6 +19,8 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
     private const int MaxTableEntries = 1 << 27;
     private const ulong MaxDataBytes = 512UL << 20;
     private const ulong TableOffsetMask = 0x00FF_FFFF_FFFF_FE00;
+    private const ulong ReservedBits = 0xFF00_0000_0000_01FE;
+    private const ulong AllOnes = 1;
 
     /// <summary>Guest bytes that one bit stands for.</summary>
     public long Granularity => 1L << GranularityBits;
@@ -108,7 +110,7 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
         var (start, end) = (0L, 0L); // bits of the run that is still growing
         for (var i = 0; i < TableEntries && i * perCluster < bits; i++)
         {
-            var offset = (long)(table[i] & TableOffsetMask);
+            var offset = (long)OffsetOf(table[i]);
             var count = (int)Math.Min(perCluster, bits - (i * perCluster));
             if (offset != 0)
             {
@@ -116,7 +118,7 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
             }
             else
             {
-                cluster.AsSpan().Fill((table[i] & 1) != 0 ? (byte)0xFF : (byte)0);
+                cluster.AsSpan().Fill((table[i] & AllOnes) != 0 ? (byte)0xFF : (byte)0);
             }
 
             for (var bit = 0; bit < count;)
@@ -194,6 +196,14 @@ public sealed record QcowBitmap(string Name, int GranularityBits, QcowBitmapFlag
 
         await source.ReadAsync(offset, cluster, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Where the entry of a bitmap's table leads; 0 for nowhere.</summary>
+    internal static ulong OffsetOf(ulong entry) => entry & TableOffsetMask;
+
+    /// <summary>Whether the entry of a bitmap's table has no reserved bit, and leads to a cluster or to nothing.</summary>
+    internal static bool IsValidEntry(ulong entry, int clusterSize) => (entry & ReservedBits) == 0
+        && (OffsetOf(entry) == 0
+            || ((entry & AllOnes) == 0 && (OffsetOf(entry) & (ulong)(clusterSize - 1)) == 0));
 
     /// <summary>Bytes of the directory's entry for a name of so many bytes.</summary>
     internal static long DirectoryEntryBytes(int nameBytes) => (FixedBytes + nameBytes + 7) & ~7;

@@ -21,8 +21,8 @@ internal static class QcowOpenRules
     /// <param name="header">Its header, validated.</param>
     /// <param name="extensions">Its header extensions.</param>
     /// <param name="limits">The caps.</param>
-    /// <param name="mark">Takes where bitmaps lie: offset, length and what it is; throws where that is in use already, so
-    /// that no more is read than the file has.</param>
+    /// <param name="mark">Called with the offset, the length and the kind of each part of the bitmaps; throws where that
+    /// part of the file is in use already, which bounds the reading by the length of the file.</param>
     /// <param name="cancellationToken">Cancels the reading.</param>
     /// <exception cref="ImageFormatException">QEMU would refuse it; the reason is named.</exception>
     public static async ValueTask RequireAsync(
@@ -99,12 +99,8 @@ internal static class QcowOpenRules
     private static void RequireEntry(
         ulong entry, in QcowHeader header, long fileLength, long position, Action<long, long, string> mark)
     {
-        const ulong offsetMask = 0x00FF_FFFF_FFFF_FE00;
-        const ulong reservedMask = 0xFF00_0000_0000_01FE;
-        const ulong allOnes = 1;
-        var offset = entry & offsetMask;
-        if ((entry & reservedMask) != 0
-            || (offset != 0 && ((entry & allOnes) != 0 || (offset & (ulong)(header.ClusterSize - 1)) != 0)))
+        var offset = QcowBitmap.OffsetOf(entry);
+        if (!QcowBitmap.IsValidEntry(entry, header.ClusterSize))
         {
             throw new ImageFormatException(
                 FormatError.InvalidTableEntry, $"The entry 0x{entry:x} of a bitmap's table is not valid.", position);

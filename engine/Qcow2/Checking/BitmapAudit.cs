@@ -9,7 +9,6 @@ internal static class BitmapAudit
     private const int EntryBytes = 24;
     private const int MaxNameBytes = 1023;
     private const long MaxDataBytes = 512L << 20;
-    private const ulong ReservedBits = 0xFF00_0000_0000_01FE;
     private const int ChunkBytes = 64 << 10;
     private const uint InUse = 1;
 
@@ -108,11 +107,8 @@ internal static class BitmapAudit
             for (var i = 0; i < bytes.Length; i += 8)
             {
                 var entry = BinaryPrimitives.ReadUInt64BigEndian(bytes.Span[i..]);
-                var offset = entry & EntryRules.OffsetMask;
-                Require(
-                    (entry & ReservedBits) == 0 && (offset == 0 || ((entry & 1) == 0 && image.IsAligned(offset))),
-                    "table of a bitmap",
-                    position + i);
+                var offset = QcowBitmap.OffsetOf(entry);
+                Require(QcowBitmap.IsValidEntry(entry, image.ClusterSize), "table of a bitmap", position + i);
                 if (offset != 0)
                 {
                     audit.Refer((long)offset, image.ClusterSize, times);

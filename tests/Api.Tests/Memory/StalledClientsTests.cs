@@ -53,6 +53,32 @@ public sealed class StalledClientsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_project_that_waits_for_its_own_part_disconnects_only_its_own_clients()
+    {
+        var memory = new ProcessMemory(
+            new MemorySection { BudgetBytes = 32 << 20, Stalled = TimeSpan.FromMilliseconds(100) }, TimeProvider.System,
+            hasProjects: true);
+        TaskCompletionSource own = new(), other = new();
+        var sending = new[]
+        {
+            memory.Stalled.SendAsync("other", new ValueTask(other.Task), 0, other.SetCanceled).AsTask(),
+            memory.Stalled.SendAsync("own", new ValueTask(own.Task), 0, own.SetCanceled).AsTask(),
+        };
+        using var half = await memory.TakeAsync(memory.Downloads, "own", memory.Downloads.Bytes / 2, RegistryApp.Stop);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(RegistryApp.Stop);
+        var more = memory.TakeAsync(memory.Downloads, "own", 1 << 20, stop.Token).AsTask();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending[1]);
+        await Task.Delay(TimeSpan.FromSeconds(2), RegistryApp.Stop); // it waits still, and none of its clients is left
+        Assert.False(sending[0].IsCompleted);
+
+        var all = memory.TakeAsync(memory.Downloads, memory.Downloads.Bytes, stop.Token).AsTask();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending[0]);
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => more);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => all);
+    }
+
+    [Fact]
     public async Task A_client_may_take_its_time_while_nobody_waits()
     {
         var id = await _app.UploadAsync(new byte[ImageBytes]);
