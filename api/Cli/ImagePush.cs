@@ -21,7 +21,8 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
     // SHA-512 of what was sent, once all was.
     private string? _sent;
 
-    /// <summary>Sends it; again, from the start, where it was damaged on the way.</summary>
+    /// <summary>Sends it; again, from the start, where it was damaged on the way or the registry had to refuse it for the
+    /// moment.</summary>
     /// <returns>The image, active.</returns>
     /// <exception cref="CommandException">The registry refused, or has other bytes.</exception>
     public async Task<Image> RunAsync(CancellationToken cancellationToken)
@@ -33,12 +34,12 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
                 return await RequireSameAsync(await UploadAsync(cancellationToken), cancellationToken);
             }
             catch (RpcException e) when (attempt < DamagedMessageException.AttemptsMax
-                && IsDamaged(e) && !cancellationToken.IsCancellationRequested)
+                && MayPass(e) && !cancellationToken.IsCancellationRequested)
             {
                 await Task.Delay(Pause * attempt, cancellationToken);
                 if (await FindAsync(cancellationToken) is { } image && IsSame(image))
                 {
-                    return image; // only its answer was damaged
+                    return image; // only its answer was lost
                 }
             }
             catch (RpcException e)
@@ -50,15 +51,20 @@ internal sealed class ImagePush(Connection registry, string id, FileBytes source
         }
     }
 
-    // A frame that was damaged ends the connection, for one side or the other, without a reason.
-    private static bool IsDamaged(RpcException failure)
+    // A registry whose database or store is away for a moment answers "unavailable". A frame that was damaged ends the
+    // connection, for one side or the other, without a reason.
+    private static bool MayPass(RpcException failure)
     {
+        if (failure.StatusCode == StatusCode.Unavailable)
+        {
+            return true;
+        }
+
         try
         {
             return failure.Trailers.GetValueBytes(GrpcErrors.Trailer) is { } trailer
                 ? ErrorDetail.Parser.ParseFrom(trailer).Reason == BlobIntake.DamagedOnTheWay
-                : failure.StatusCode is StatusCode.Unavailable or StatusCode.Internal or StatusCode.Unknown
-                    or StatusCode.Cancelled;
+                : failure.StatusCode is StatusCode.Internal or StatusCode.Unknown or StatusCode.Cancelled;
         }
         catch (InvalidProtocolBufferException)
         {

@@ -14,9 +14,8 @@ public sealed record DiskRecipe(string Name, long VirtualBytes, long ContentByte
     /// <summary>1 GiB with 24 MiB of files: as sparse, and quick to make and to hash.</summary>
     public static DiskRecipe Small { get; } = new("small-1g", 1L << 30, 24L << 20);
 
-    /// <summary><see cref="Full"/> where REGISTRY_TESTS_FULL=true, else <see cref="Small"/>.</summary>
-    public static DiskRecipe OfThisRun =>
-        Environment.GetEnvironmentVariable("REGISTRY_TESTS_FULL") == "true" ? Full : Small;
+    /// <summary><see cref="Full"/> in a full run, else <see cref="Small"/>.</summary>
+    public static DiskRecipe OfThisRun => TestRun.IsFull ? Full : Small;
 }
 
 /// <summary>How a disk is kept in a file.</summary>

@@ -16,6 +16,10 @@ internal sealed record CorpusImage(string Name, Action<CorpusFolder> Make)
 
     /// <summary>Whether the disk is too large to look at every byte.</summary>
     public bool IsHuge { get; init; }
+
+    /// <summary>Whether qemu-img takes seconds to make it, and another stands for it in a short run: it measures how fast the
+    /// machine hashes before it encrypts.</summary>
+    public bool IsSlow { get; init; }
 }
 
 /// <summary>Where one image of the corpus is made; the image itself is <c>disk.qcow2</c>.</summary>

@@ -66,6 +66,9 @@ internal static partial class CorpusImages
             yield return new($"LUKS {cipher}-{mode}-{vector}, {hash}", folder => Encrypted(folder, options))
             {
                 Passphrase = "correct horse",
+                IsSlow = (cipher, mode, vector, hash) is not (
+                    ("aes-256", "xts", "plain64", "sha256") or ("aes-256", "cbc", "plain64", "sha1")
+                    or ("aes-128", "cbc", "essiv", "sha256") or ("aes-256", "ctr", "plain64", "sha256")),
             };
         }
 
@@ -74,7 +77,7 @@ internal static partial class CorpusImages
             yield return new(
                 $"LUKS with {options}",
                 folder => Encrypted(folder, "encrypt.format=luks,encrypt.iter-time=10," + options))
-            { Passphrase = "p" };
+            { Passphrase = "p", IsSlow = options is "cluster_size=2M" or "compat=1.1" };
         }
 
         foreach (var (options, passphrase) in new[]

@@ -19,7 +19,7 @@ public sealed class QcowDiskProperties
                 await TryAsync(script.Shape, script.Steps);
                 return true;
             },
-            tests: int.Parse(Environment.GetEnvironmentVariable("MODEL_CASES") ?? "2000"));
+            tests: int.Parse(Environment.GetEnvironmentVariable("MODEL_CASES") ?? (TestRun.IsFull ? "2000" : "500")));
     }
 
     private static async Task TryAsync(DiskShape shape, IReadOnlyList<DiskStep> steps)

@@ -5,6 +5,15 @@ internal static class Damage
 {
     private const uint BitmapsExtension = 0x23852875;
 
+    /// <summary>Those that a healthy image is tried with: all in a full run; else half of them, the other half with the image
+    /// after it.</summary>
+    /// <param name="healthy">One of <see cref="CheckBases.Names"/>.</param>
+    public static IEnumerable<(string Name, Func<QcowPoke, bool> Spoil)> Of(string healthy)
+    {
+        var parity = CheckBases.Names.Index().Single(name => name.Item == healthy).Index % 2;
+        return All.Where((_, index) => TestRun.IsFull || index % 2 == parity);
+    }
+
     public static IReadOnlyList<(string Name, Func<QcowPoke, bool> Spoil)> All { get; } =
     [
         ("nothing", _ => true),

@@ -19,7 +19,7 @@ public sealed class QcowCheckTests
         CheckBases.Make(name, healthy);
         var wrong = new List<string>();
         var done = 0;
-        foreach (var (damage, spoil) in Damage.All)
+        foreach (var (damage, spoil) in Damage.Of(name))
         {
             var path = directory.File("damaged.qcow2");
             var poke = new QcowPoke(await File.ReadAllBytesAsync(healthy, TestContext.Current.CancellationToken));
@@ -43,7 +43,7 @@ public sealed class QcowCheckTests
             }
         }
 
-        Assert.True(done > 30, $"only {done} damages apply");
+        Assert.True(done > (TestRun.IsFull ? 30 : 15), $"only {done} damages apply");
         Assert.True(wrong.Count == 0, $"{wrong.Count} of {done}:\n" + string.Join('\n', wrong));
     }
 

@@ -29,7 +29,7 @@ public sealed class QcowRepairTests
         var healthy = directory.File("healthy.qcow2");
         CheckBases.Make(name, healthy);
         var wrong = new List<string>();
-        foreach (var (damage, spoil) in Damage.All)
+        foreach (var (damage, spoil) in Damage.Of(name))
         {
             var poke = new QcowPoke(await File.ReadAllBytesAsync(healthy, TestContext.Current.CancellationToken));
             if (spoil(poke) && await ProblemAsync(directory, name, damage, poke.Bytes) is { } problem)
