@@ -10,8 +10,10 @@ namespace Registry.Api.Jobs;
 internal sealed partial class StartStep(TimeProvider clock, ILogger logger)
 {
     private static readonly TimeSpan SayAfter = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    /// <summary>Runs a step.</summary>
+    /// <summary>Runs a step; again where something it asked did not answer in time, as long as the limit allows: a machine that
+    /// starts everything at once is slow for a while.</summary>
     /// <param name="what">What is waited for, as the object of "waiting for".</param>
     /// <param name="limit">Maximum time; more than two seconds.</param>
     /// <param name="remedy">What the operator can do when the step fails or takes too long.</param>
@@ -23,7 +25,7 @@ internal sealed partial class StartStep(TimeProvider clock, ILogger logger)
         string what, TimeSpan limit, string remedy, Func<CancellationToken, Task> step, CancellationToken cancellationToken)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var running = Task.Run(() => step(stop.Token), cancellationToken);
+        var running = Task.Run(() => RepeatAsync(step, stop.Token), cancellationToken);
         try
         {
             try
@@ -47,6 +49,35 @@ internal sealed partial class StartStep(TimeProvider clock, ILogger logger)
         {
             throw new ConfigurationException($"{Upper(what)} failed: {Cause(e)}: {remedy}");
         }
+    }
+
+    private async Task RepeatAsync(Func<CancellationToken, Task> step, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                await step(cancellationToken);
+                return;
+            }
+            catch (Exception e) when (IsLate(e) && !cancellationToken.IsCancellationRequested)
+            {
+                await Task.Delay(Pause, clock, cancellationToken);
+            }
+        }
+    }
+
+    private static bool IsLate(Exception exception)
+    {
+        for (var cause = exception; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is TimeoutException)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private static string Cause(Exception exception)

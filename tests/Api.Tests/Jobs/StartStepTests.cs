@@ -1,6 +1,7 @@
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
+using Npgsql;
 using Registry.Api.Jobs;
 using Registry.Storage.Domain;
 
@@ -45,6 +46,23 @@ public sealed class StartStepTests
         var end = await Assert.ThrowsAsync<ConfigurationException>(() => RunAsync(_ => throw new RegistryException(
             ErrorCode.DatabaseUnavailable, "The database does not answer.", inner: new SqliteException("locked", 5))));
         Assert.Equal("The moon failed: locked: look up", end.Message);
+    }
+
+    [Fact]
+    public async Task A_step_that_asked_something_that_answered_late_is_run_again_until_the_deadline()
+    {
+        var runs = 0;
+        var running = RunAsync(_ => ++runs < 3
+            ? throw new InvalidOperationException("transient", new NpgsqlException("late", new TimeoutException()))
+            : Task.CompletedTask);
+        await UntilAsync(running, () => running.IsCompleted);
+        await running;
+        Assert.Equal(3, runs);
+
+        running = RunAsync(_ => throw new TimeoutException("late"));
+        await UntilAsync(running, () => running.IsCompleted);
+        var end = await Assert.ThrowsAsync<ConfigurationException>(() => running);
+        Assert.Equal("the start waited for the moon for 10 s: look up", end.Message);
     }
 
     [Fact]
