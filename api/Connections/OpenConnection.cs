@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -23,8 +24,15 @@ internal sealed class OpenConnection(OpenConnections table, ConnectionContext co
     /// <summary>Requests under way: complete to their last header, and not answered. Guarded by the table.</summary>
     internal int Requests { get; set; }
 
-    /// <summary>Its place among the idle connections; null while it has a request. Guarded by the table.</summary>
+    /// <summary>Where it comes from.</summary>
+    internal IPAddress Address { get; } = IdleConnections.AddressOf(connection.RemoteEndPoint);
+
+    /// <summary>Its place among the idle connections of its address; null while it has a request. Guarded by the
+    /// table.</summary>
     internal LinkedListNode<OpenConnection>? Idle { get; set; }
+
+    /// <summary>Lower is idle for longer. Guarded by the table.</summary>
+    internal long IdleOrder { get; set; }
 
     /// <summary>Whether it was told to end. Guarded by the table.</summary>
     internal bool IsShed { get; set; }

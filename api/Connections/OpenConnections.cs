@@ -3,8 +3,8 @@ using Registry.Storage.Memory;
 
 namespace Registry.Api.Connections;
 
-/// <summary>The open connections of all ports, bounded: a new one takes the place of the one that has been idle
-/// longest.</summary>
+/// <summary>The open connections of all ports, bounded: a new one takes the place of an idle one, of the address that has
+/// the most of these.</summary>
 /// <remarks>Idle is a connection without a request: a kept-alive one, one whose first request has not arrived to the last
 /// header, and an NBD client that has not chosen an export. A connection whose request is being answered is never shed;
 /// where there are only such, the new one is closed.</remarks>
@@ -19,7 +19,7 @@ internal sealed class OpenConnections(int max, MemoryBudget budget)
     private const int EndingMax = 64;
 
     private readonly Lock _lock = new();
-    private readonly LinkedList<OpenConnection> _idleLongestFirst = [];
+    private readonly IdleConnections _idle = new();
     private int _open;
     private int _ending;
 
@@ -52,7 +52,7 @@ internal sealed class OpenConnections(int max, MemoryBudget budget)
             }
 
             _open++;
-            admitted.Idle = _idleLongestFirst.AddLast(admitted);
+            _idle.Add(admitted);
         }
 
         shed?.Abort();
@@ -67,12 +67,7 @@ internal sealed class OpenConnections(int max, MemoryBudget budget)
         lock (_lock)
         {
             connection.Requests++;
-            if (connection.Idle is { List: not null } idle)
-            {
-                _idleLongestFirst.Remove(idle);
-            }
-
-            connection.Idle = null;
+            _idle.Remove(connection);
         }
     }
 
@@ -82,7 +77,7 @@ internal sealed class OpenConnections(int max, MemoryBudget budget)
         {
             if (--connection.Requests == 0 && !connection.IsShed && !connection.IsClosed)
             {
-                connection.Idle = _idleLongestFirst.AddLast(connection);
+                _idle.Add(connection);
             }
         }
     }
@@ -99,12 +94,7 @@ internal sealed class OpenConnections(int max, MemoryBudget budget)
             connection.IsClosed = true;
             _open--;
             _ending -= connection.IsShed ? 1 : 0;
-            if (connection.Idle is { List: not null } idle)
-            {
-                _idleLongestFirst.Remove(idle);
-            }
-
-            connection.Idle = null;
+            _idle.Remove(connection);
         }
 
         budget.Return(ConnectionBytes);
@@ -113,14 +103,13 @@ internal sealed class OpenConnections(int max, MemoryBudget budget)
     // The caller holds the lock, and aborts the connection outside of it.
     private OpenConnection? Shed()
     {
-        if (_ending >= EndingMax || _idleLongestFirst.First is not { Value: var idle } first)
+        if (_ending >= EndingMax || _idle.TakeOne() is not { } shed)
         {
             return null;
         }
 
-        _idleLongestFirst.Remove(first);
-        (idle.Idle, idle.IsShed) = (null, true);
+        shed.IsShed = true;
         _ending++;
-        return idle;
+        return shed;
     }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
@@ -31,6 +32,22 @@ public sealed class OpenConnectionsTests
         await ClosedAsync(open[1]); // the first has become idle after it
         Assert.False(open[0].ConnectionClosed.IsCancellationRequested);
         Assert.Equal(Max, _connections.Count);
+    }
+
+    [Theory]
+    [InlineData("192.0.2.1", "192.0.2.1", "192.0.2.2")]
+    [InlineData("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2")]
+    [InlineData("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")]
+    public async Task Who_has_the_most_loses_his_own(string address, string same, string other)
+    {
+        var open = new[] { other, address, same }.Select(Admit).ToList();
+        foreach (var next in new[] { 1, 2 })
+        {
+            open.Add(Admit(address));
+            await ClosedAsync(open[next]);
+        }
+
+        Assert.False(open[0].ConnectionClosed.IsCancellationRequested); // idle for longest, and the only one of its address
     }
 
     [Fact]
@@ -94,9 +111,11 @@ public sealed class OpenConnectionsTests
     public void The_limit_leaves_descriptors_and_memory_for_the_work(long files, long memory, int expected) =>
         Assert.Equal(expected, ConnectionLimit.Of(files, memory));
 
-    private DefaultConnectionContext Admit()
+    private DefaultConnectionContext Admit() => Admit("127.0.0.1");
+
+    private DefaultConnectionContext Admit(string address)
     {
-        var connection = new DefaultConnectionContext();
+        var connection = new DefaultConnectionContext { RemoteEndPoint = new IPEndPoint(IPAddress.Parse(address), 50000) };
         Assert.True(_connections.TryAdmit(connection));
         return connection;
     }
