@@ -16,35 +16,36 @@ internal static class PullCommand
     public static Command Create()
     {
         var name = new Argument<string>("IMAGE") { Description = "Id or name" };
-        var to = new Option<string>("--to") { Description = "File or block device to write", Required = true };
+        var to = new Option<string>("--to") { Description = "File, block device or pipe to write; - for standard output", Required = true };
         var command = new Command("pull", """
             Download an image's bytes as they were pushed, and check them against the image's hash. Zeroes are not sent.
               registry pull debian --to debian.qcow2
+              registry pull debian --to - | ssh host 'dd of=/dev/vg0/debian bs=1M'
+            Into a pipe the zeroes are written too; that the bytes are the image's is known at their end.
             """) { name, to };
         TargetRules.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var registry = await ConnectionOptions.ConnectAsync(parsed, cancellationToken);
             var image = await registry.FindImageAsync(parsed.GetValue(name)!, cancellationToken);
-            await using var target = await TargetFile.OpenAsync(
+            await using var target = await PullTarget.OpenAsync(
                 parsed.GetValue(to)!, TargetRules.Of(parsed), cancellationToken);
-            await target.Bytes.SetLengthAsync(image.Size, cancellationToken); // a device that is too small is left alone
-            var hash = await ReceiveAsync(registry, image, target, cancellationToken);
+            await target.ReserveAsync(image.Size, cancellationToken); // a device that is too small is left alone
+            var (length, hash) = await ReceiveAsync(registry, image, target, cancellationToken);
             if (hash != image.HashValue)
             {
                 throw new CommandException(
                     $"what arrived is not the image: its SHA-512 is {hash}, not {image.HashValue}.");
             }
 
-            await target.Bytes.FlushAsync(cancellationToken);
-            target.Publish(isDurable: true);
+            await target.CompleteAsync(length, cancellationToken);
             return 0;
         });
         return command;
     }
 
-    private static async Task<string> ReceiveAsync(
-        Connection registry, Image image, TargetFile target, CancellationToken cancellationToken)
+    private static async Task<(long Length, string Hash)> ReceiveAsync(
+        Connection registry, Image image, PullTarget target, CancellationToken cancellationToken)
     {
         using var progress = new ProgressBar("pull", image.Size);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA512);
@@ -74,8 +75,7 @@ internal static class PullCommand
             }
         }
 
-        await target.Bytes.SetLengthAsync(offset, cancellationToken);
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
+        return (offset, Convert.ToHexStringLower(hash.GetHashAndReset()));
     }
 
     // Where one message has a checksum all have: one without is one whose checksum was damaged.
@@ -103,13 +103,13 @@ internal static class PullCommand
         message.PartCase == DownloadResponse.PartOneofCase.Zeros ? message.Zeros : message.Data.Length;
 
     private static async Task<long> TakeAsync(
-        DownloadResponse message, long offset, TargetFile target, IncrementalHash hash, CancellationToken cancellationToken)
+        DownloadResponse message, long offset, PullTarget target, IncrementalHash hash, CancellationToken cancellationToken)
     {
         var length = LengthOf(message);
         if (message.PartCase != DownloadResponse.PartOneofCase.Zeros)
         {
             hash.AppendData(message.Data.Span);
-            await target.Bytes.WriteAsync(offset, message.Data.Memory, cancellationToken);
+            await target.WriteAsync(offset, message.Data.Memory, cancellationToken);
             return length;
         }
 
@@ -119,11 +119,7 @@ internal static class PullCommand
             hash.AppendData(zeroes, 0, (int)Math.Min(rest, zeroes.Length));
         }
 
-        if (!target.IsNew)
-        {
-            await target.Bytes.ZeroAsync(offset, length, cancellationToken);
-        }
-
+        await target.ZeroAsync(offset, length, cancellationToken);
         return length;
     }
 }

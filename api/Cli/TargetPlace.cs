@@ -86,7 +86,7 @@ internal sealed class TargetPlace : IAsyncDisposable
             throw new CommandException($"'{path}' is a directory");
         }
 
-        if (kind is FileKind.Other)
+        if (kind is FileKind.Pipe or FileKind.Other)
         {
             throw new CommandException($"'{path}' is neither a regular file nor a block device");
         }

@@ -252,7 +252,7 @@ public sealed partial class FileBytes : IByteFile
     private static FileBytes Open(string path, FileMode mode, FileAccess access, FileShare share)
     {
         // Opening a pipe may wait for its other end for ever.
-        if (FileKinds.Of(path) == FileKind.Other)
+        if (FileKinds.Of(path) is FileKind.Pipe or FileKind.Other)
         {
             throw new IOException($"'{path}' is neither a file nor a block device.");
         }

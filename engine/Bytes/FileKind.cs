@@ -18,7 +18,10 @@ public enum FileKind
     /// <summary>A symbolic link that is not followed.</summary>
     Link,
 
-    /// <summary>A character device, a pipe or a socket.</summary>
+    /// <summary>A pipe.</summary>
+    Pipe,
+
+    /// <summary>A character device or a socket.</summary>
     Other,
 }
 

@@ -100,6 +100,7 @@ public readonly partial record struct FileStatus(
             0x4000 => FileKind.Directory,
             0x6000 => FileKind.BlockDevice,
             0xA000 => FileKind.Link,
+            0x1000 => FileKind.Pipe,
             _ => FileKind.Other,
         };
         var seconds = BitConverter.ToInt64(answer[ModifiedAt..]);

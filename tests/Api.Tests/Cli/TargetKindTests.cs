@@ -4,8 +4,8 @@ using Registry.Support;
 
 namespace Registry.Api.Tests.Cli;
 
-/// <summary>A target that is neither a regular file nor a block device is refused in one line, and stays what it
-/// was.</summary>
+/// <summary>A target that is neither a regular file nor a block device is streamed into where that makes sense; else it is
+/// refused in one line, and stays what it was.</summary>
 public sealed class TargetKindTests(RegistryApp app) : IClassFixture<RegistryApp>, IDisposable
 {
     private readonly TempDirectory _directory = new();
@@ -51,7 +51,7 @@ public sealed class TargetKindTests(RegistryApp app) : IClassFixture<RegistryApp
             ("/dev/full", "neither a regular file nor a block device"),
             ("/dev/null", "neither a regular file nor a block device"),
             ("/proc/registry-disk", ""),
-        })
+        }.Where(target => verb != "pull" || !target.Item1.EndsWith("pipe", StringComparison.Ordinal)))
         {
             foreach (var options in new string[][] { [], ["--overwrite"] })
             {
@@ -75,7 +75,6 @@ public sealed class TargetKindTests(RegistryApp app) : IClassFixture<RegistryApp
 
     [Theory]
     [InlineData("provision")]
-    [InlineData("pull")]
     [InlineData("convert")]
     [InlineData("create")]
     public async Task Standard_output_is_refused_where_it_is_a_pipe_and_never_replaced(string verb)
@@ -95,6 +94,41 @@ public sealed class TargetKindTests(RegistryApp app) : IClassFixture<RegistryApp
         Assert.Equal(1, refused.ExitCode);
         Assert.Contains("neither a regular file nor a block device", refused.Error, StringComparison.Ordinal);
         Assert.NotNull(new FileInfo("/dev/stdout").LinkTarget);
+    }
+
+    [Theory]
+    [InlineData("-")]
+    [InlineData("/dev/stdout")]
+    [InlineData("pipe")]
+    [InlineData("to-pipe")]
+    public async Task An_image_is_streamed_into_a_pipe_its_zeroes_too(string target)
+    {
+        var pipe = _directory.File("pipe");
+        await ExternalTool.Require("mkfifo").OutputAsync(Stop, pipe);
+        File.CreateSymbolicLink(_directory.File("to-pipe"), pipe);
+        var content = new byte[5 << 20];
+        _verbs.Content.AsSpan(0, 1000).CopyTo(content.AsSpan(3 << 20));
+        var id = await app.UploadAsync(content);
+        var received = _directory.File("received");
+        var line = target is "-" or "/dev/stdout"
+            ? $"{RegistryProcess.Executable} pull {id} --url {app.Url} --to {target} | cat >{received}"
+            : $"cat {pipe} >{received} & {RegistryProcess.Executable} pull {id} --url {app.Url} --to {_directory.File(target)}; "
+                + "result=$?; wait; exit $result";
+
+        await ExternalTool.Require("bash").OutputAsync(Stop, "-o", "pipefail", "-c", line);
+
+        Assert.Equal(content, await File.ReadAllBytesAsync(received, Stop));
+    }
+
+    [Fact]
+    public async Task A_reader_of_a_pipe_that_goes_away_is_one_line()
+    {
+        var id = await app.UploadAsync(new byte[8 << 20]);
+        var ended = await ExternalTool.Require("bash").RunAsync(
+            ["-o", "pipefail", "-c", $"{RegistryProcess.Executable} pull {id} --url {app.Url} --to - | head -c 1 >/dev/null"],
+            Stop);
+        Assert.Equal(1, ended.ExitCode);
+        Assert.Matches("^registry: [^\n]*Broken pipe[^\n]*\n$", ended.Error);
     }
 
     [Theory]
