@@ -324,6 +324,10 @@ public static class RegistryServer
         app.Use(Listeners.RequireOwnRouteAsync);
         app.Use(RouteErrors.RefuseOtherCaseAsync);
 
+        // Where most refusals come from: each step that one passes on its way out throws it again, which is what it costs.
+        app.UseWhen(
+            context => Listeners.Of(context) == Listener.Http, http => http.UseMiddleware<ErrorMiddleware>());
+
         app.MapVersions();
         app.MapHealth();
         var extensions = app.MapGroup("/registry/v1");
