@@ -10,14 +10,14 @@ internal sealed class StartFaults : FaultCheck
     private static readonly StartState[] States =
         [StartState.Fresh, StartState.Current, StartState.Previous, StartState.First];
 
-    // Of the calls on files of the data directory; the largest number is about what a start makes of each.
-    private static readonly (string Calls, int Most)[] Calls =
+    // Of the calls on files of the data directory.
+    private static readonly string[] Calls =
     [
-        ("openat", 24), ("pwrite64,write", 40), ("fsync,fdatasync", 12), ("ftruncate,fallocate", 4), ("mkdir", 2),
-        ("unlink", 3), ("pread64,read", 20), ("flock,fcntl", 20),
+        "openat", "pwrite64,write", "fsync,fdatasync", "ftruncate,fallocate", "mkdir", "unlink", "rename", "pread64,read",
+        "flock,fcntl",
     ];
 
-    private static readonly (string Calls, int Most)[] SocketCalls = [("sendmsg,sendto", 20), ("recvmsg,recvfrom", 20)];
+    private static readonly string[] SocketCalls = ["sendmsg,sendto", "recvmsg,recvfrom"];
     private static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(90); // under strace
     private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(10);
 
@@ -26,9 +26,10 @@ internal sealed class StartFaults : FaultCheck
 
     /// <inheritdoc/>
     public override string Description => """
-          One system call of a start on the data directory fails with EIO or ENOSPC, or ends the process with kill -9: which one, which
-          of its kind and in which state of the database is drawn (production: kill -9 at a call on a socket, of registry db upgrade
-          and of the server). The start is ready, or ends with one line; the next one is ready within 10 s. Needs strace.
+          One system call of a start on the data directory fails with EIO or ENOSPC, or ends the process with kill -9 (production: kill
+          -9 at a call on a socket, of registry db upgrade and of the server). Each round takes another one, drawn from all that a
+          start makes in each state of the database; with more rounds than there are, the check ends when each had its turn. The
+          start is ready, or ends with one line; the next one is ready within 10 s. Needs strace.
         """;
 
     /// <inheritdoc/>
@@ -45,24 +46,40 @@ internal sealed class StartFaults : FaultCheck
     {
         var strace = ExternalTool.Find("strace") ?? throw new CannotRunException("strace is not installed");
         await using var starts = await StartSite.CreateAsync(trial);
-        var (injected, lines, slowest) = (0, new Dictionary<string, int>(), TimeSpan.Zero);
-        for (var round = 0; round < trial.Rounds; round++)
+        var trace = Path.Combine(starts.Site.Scratch, "trace");
+        var left = new Dictionary<StartState, Queue<string>>();
+        var (rounds, injected, lines, slowest) = (0, 0, new Dictionary<string, int>(), TimeSpan.Zero);
+        for (var turn = 0; rounds < trial.Rounds; turn++)
         {
-            var state = States[round % States.Length];
-            var fault = Draw(trial);
+            if (left.Count == States.Length && left.Values.All(faults => faults.Count == 0))
+            {
+                break;
+            }
+
+            var state = States[turn % States.Length];
+            if (!left.TryGetValue(state, out var faults))
+            {
+                left[state] = faults = await FaultsAsync(trial, starts, state, strace, trace);
+            }
+
+            if (!faults.TryDequeue(out var fault))
+            {
+                continue;
+            }
+
+            rounds++;
             await starts.ResetAsync(state);
-            var trace = Path.Combine(starts.Site.Scratch, "trace");
             if (trial.IsProduction && state != StartState.Current)
             {
                 var isUpgrade = trial.Random.Next(2) == 0;
-                await TryAsync(starts.Site, isUpgrade ? [strace, .. Arguments(starts.Site, fault, trace)] : [], "db", "upgrade");
+                await TryAsync(starts.Site, isUpgrade ? [strace, .. Injection(starts.Site, fault, trace)] : [], "db", "upgrade");
                 if (isUpgrade)
                 {
                     await TryAsync(starts.Site, [], "db", "upgrade");
                 }
             }
 
-            var line = await TryAsync(starts.Site, [strace, .. Arguments(starts.Site, fault, trace)], "serve");
+            var line = await TryAsync(starts.Site, [strace, .. Injection(starts.Site, fault, trace)], "serve");
             injected += File.ReadLines(trace).Any(l => l.Contains("INJECTED", StringComparison.Ordinal)
                 || l.Contains("SIGKILL", StringComparison.Ordinal)) ? 1 : 0;
             if (line is not null)
@@ -76,14 +93,14 @@ internal sealed class StartFaults : FaultCheck
             if (elapsed.Elapsed > trial.Within(ReadyLimit))
             {
                 throw new FaultException(
-                    $"round {round}, {state}, {fault}: the next start was ready after {elapsed.Elapsed.TotalSeconds:F1} s");
+                    $"round {rounds}, {state}, {fault}: the next start was ready after {elapsed.Elapsed.TotalSeconds:F1} s");
             }
 
             await starts.RequireKeptAsync(state, registry.Client);
             await registry.KillAsync();
-            if (round % 20 == 19)
+            if (rounds % 20 == 0)
             {
-                trial.Say($"round {round + 1}: {injected} injected, {lines.Count} different lines, slowest {slowest.TotalSeconds:F1} s");
+                trial.Say($"round {rounds}: {injected} injected, {lines.Count} different lines, slowest {slowest.TotalSeconds:F1} s");
             }
         }
 
@@ -92,22 +109,40 @@ internal sealed class StartFaults : FaultCheck
             trial.Say($"{count} times: {line}");
         }
 
-        return $"{trial.Rounds} starts, {injected} with a fault, {lines.Values.Sum()} ended with one line; " +
-            $"every next start within {slowest.TotalSeconds:F1} s";
+        var rest = left.Values.Sum(faults => faults.Count);
+        return $"{rounds} starts{(rest == 0 ? ", every call had its turn" : "")}, {injected} with a fault, "
+            + $"{lines.Values.Sum()} ended with one line; every next start within {slowest.TotalSeconds:F1} s";
     }
 
-    private static string Draw(Trial trial)
+    // Each call that a start makes in this state, with each fault, in an order of chance.
+    private static async Task<Queue<string>> FaultsAsync(
+        Trial trial, StartSite starts, StartState state, string strace, string trace)
     {
-        var calls = trial.IsProduction ? SocketCalls : Calls;
-        var (call, most) = calls[trial.Random.Next(calls.Length)];
-        var what = trial.IsProduction || trial.Random.Next(3) == 0 ? "signal=KILL"
-            : trial.Random.Next(2) == 0 ? "error=EIO" : "error=ENOSPC";
-        return string.Create(CultureInfo.InvariantCulture, $"{call}:{what}:when={trial.Random.Next(1, most + 1)}");
+        await starts.ResetAsync(state);
+        if (trial.IsProduction)
+        {
+            await TryAsync(starts.Site, [], "db", "upgrade");
+        }
+
+        var groups = trial.IsProduction ? SocketCalls : Calls;
+        await TryAsync(starts.Site, [strace, .. Watch(starts.Site, string.Join(',', groups), trace), "--"], "serve");
+        var made = File.ReadLines(trace).ToList();
+        string[] kinds = trial.IsProduction ? ["signal=KILL"] : ["signal=KILL", "error=EIO", "error=ENOSPC"];
+        var faults =
+            from calls in groups
+            let count = made.Count(line => calls.Split(',').Any(call => line.Contains($" {call}(", StringComparison.Ordinal)))
+            from call in Enumerable.Range(1, count)
+            from kind in kinds
+            select string.Create(CultureInfo.InvariantCulture, $"{calls}:{kind}:when={call}");
+        return new Queue<string>(faults.OrderBy(_ => trial.Random.Next()));
     }
 
-    private static List<string> Arguments(Site site, string fault, string trace)
+    private static List<string> Injection(Site site, string fault, string trace) =>
+        [.. Watch(site, fault[..fault.IndexOf(':', StringComparison.Ordinal)], trace), "-e", $"inject={fault}", "--"];
+
+    private static List<string> Watch(Site site, string calls, string trace)
     {
-        List<string> arguments = ["-f", "-qq", "-o", trace, "-e", $"trace={fault[..fault.IndexOf(':', StringComparison.Ordinal)]}"];
+        List<string> arguments = ["-f", "-qq", "-o", trace, "-e", $"trace={calls}"];
         if (site is EmbeddedSite embedded)
         {
             string[] files = ["", "lock", "reserve", "registry.db", "registry.db-wal", "registry.db-shm", "registry.db-journal"];
@@ -118,7 +153,7 @@ internal sealed class StartFaults : FaultCheck
             }
         }
 
-        return [.. arguments, "-e", $"inject={fault}", "--"];
+        return arguments;
     }
 
     // Null: it was ready, or killed.
