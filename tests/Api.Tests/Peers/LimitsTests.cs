@@ -7,10 +7,24 @@ namespace Registry.Api.Tests.Peers;
 
 /// <summary>Keystone's unified limits, set in the real Keystone, on the real Glance and on the registry: the same steps
 /// have the same outcomes, and a changed limit counts at the next request.</summary>
+/// <remarks>Glance is asked in a full run; else its outcomes are those written down here.</remarks>
 public sealed class LimitsTests
 {
     private const string Project = "demo1";
     private const int Mebibyte = 1 << 20;
+
+    // What came of each step.
+    private static readonly string Expected =
+        """
+        count: 201 413 201 413; after a deletion 201
+        usage: image_size_total 0/100, image_stage_total 0/100, image_count_total 2/2, image_count_uploading 0/100
+        uploading: stage 204, stage 413, upload 413; more room: upload 204, stage 204
+        usage: image_size_total 1/100, image_stage_total 2/100, image_count_total 3/100, image_count_uploading 2/2
+        an import makes room: active; upload 413; active; upload 204
+        size: upload 204 204 413; import 413; more room: upload 204 413; after a deletion 204
+        stage: 204 204 413; upload 204; more room: 204 413; an import makes room: active 204
+        an import that does not fit: 202, queued
+        """.ReplaceLineEndings("\n");
 
     private static readonly string[] Resources =
         ["image_size_total", "image_stage_total", "image_count_total", "image_count_uploading"];
@@ -25,38 +39,34 @@ public sealed class LimitsTests
         using var directory = new TempDirectory();
         await using var postgres = await PostgresServer.StartAsync();
         await using var keystone = await KeystoneServer.StartAsync(postgres, Stop);
-        await using var glance = await GlanceServer.MakeAsync(
-            postgres, new GlanceOptions { Keystone = keystone, LimitsRegion = "stock" }, Stop);
         var settings = new Dictionary<string, string>(keystone.RegistrySettings())
         {
             ["Registry__Quota__UseKeystoneLimits"] = "true",
             ["Registry__Quota__Region"] = "ours",
         };
-        var starting = glance.StartAsync(Stop);
         await using var registry = await RegistryProcess.StartAsync(directory.Path, Stop, settings);
         await keystone.AddRegionAsync("ours", registry.Url, Stop);
-        foreach (var (region, resource) in from region in new[] { "stock", "ours" } from r in Resources select (region, r))
+        await RegisterLimitsAsync(keystone, "ours");
+        var token = await keystone.TokenAsync($"{Project}-member", Stop);
+        Assert.Equal(Expected, await RunAsync(keystone, "ours", registry.Url, token));
+        if (!TestRun.IsFull)
+        {
+            return;
+        }
+
+        await using var glance = await GlanceServer.MakeAsync(
+            postgres, new GlanceOptions { Keystone = keystone, LimitsRegion = "stock" }, Stop);
+        await RegisterLimitsAsync(keystone, "stock");
+        await glance.StartAsync(Stop);
+        Assert.Equal(Expected, await RunAsync(keystone, "stock", glance.Url, token));
+    }
+
+    private static async Task RegisterLimitsAsync(KeystoneServer keystone, string region)
+    {
+        foreach (var resource in Resources)
         {
             await keystone.RegisterLimitAsync(region, resource, 100, Stop);
         }
-
-        await starting;
-        var token = await keystone.TokenAsync($"{Project}-member", Stop);
-        var theirs = await RunAsync(keystone, "stock", glance.Url, token);
-        var ours = await RunAsync(keystone, "ours", registry.Url, token);
-        Assert.Equal(theirs, ours);
-        Assert.Equal(
-            """
-            count: 201 413 201 413; after a deletion 201
-            usage: image_size_total 0/100, image_stage_total 0/100, image_count_total 2/2, image_count_uploading 0/100
-            uploading: stage 204, stage 413, upload 413; more room: upload 204, stage 204
-            usage: image_size_total 1/100, image_stage_total 2/100, image_count_total 3/100, image_count_uploading 2/2
-            an import makes room: active; upload 413; active; upload 204
-            size: upload 204 204 413; import 413; more room: upload 204 413; after a deletion 204
-            stage: 204 204 413; upload 204; more room: 204 413; an import makes room: active 204
-            an import that does not fit: 202, queued
-            """.ReplaceLineEndings("\n"),
-            ours);
     }
 
     // The words of what came of each step.

@@ -128,12 +128,12 @@ public sealed class MainJobTests : IAsyncLifetime
 
         using (var changed = new FileStream(raw, FileMode.Open))
         {
-            changed.Position = 1L << 29;
+            changed.Position = 1L << 28;
             changed.WriteByte(1);
         }
 
         var different = await InvokeAsync("disk", "compare", original, raw);
-        Assert.Equal((1, "Content mismatch at offset 536870912!\n"), (different.ExitCode, different.Output));
+        Assert.Equal((1, "Content mismatch at offset 268435456!\n"), (different.ExitCode, different.Output));
     }
 
     private async Task<(long Size, long Allocated, long Stored, long Read)> ProvisionAsync(

@@ -16,6 +16,9 @@ internal sealed partial class Rot : FaultCheck
         """;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using var site = await trial.NewSiteAsync();

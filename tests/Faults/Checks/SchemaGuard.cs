@@ -15,6 +15,9 @@ internal sealed class SchemaGuard : FaultCheck
         """;
 
     /// <inheritdoc/>
+    public override bool IsSmoked(bool isProduction) => !isProduction;
+
+    /// <inheritdoc/>
     public override async Task<string> RunAsync(Trial trial)
     {
         await using Site site = trial.IsProduction
