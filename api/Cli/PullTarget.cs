@@ -53,11 +53,33 @@ internal abstract class PullTarget : IAsyncDisposable
         return new FileStream(new SafeFileHandle(output, ownsHandle: false), FileAccess.Write, bufferSize: 0);
     }
 
-    // Waits for a reader.
-    private static FileStream OpenPipe(string path) => new(path, new FileStreamOptions
+    // Opening blocks until the pipe has a reader. Another user may have put a pipe where a new file was expected.
+    private static FileStream OpenPipe(string path)
     {
-        Mode = FileMode.Open, Access = FileAccess.Write, Share = FileShare.ReadWrite, BufferSize = 0,
-    });
+        RequireOwn(FileStatus.Of(path), path);
+        var pipe = new FileStream(path, new FileStreamOptions
+        {
+            Mode = FileMode.Open, Access = FileAccess.Write, Share = FileShare.ReadWrite, BufferSize = 0,
+        });
+        try
+        {
+            RequireOwn(FileStatus.Of(pipe.SafeFileHandle), path);
+            return pipe;
+        }
+        catch
+        {
+            pipe.Dispose();
+            throw;
+        }
+    }
+
+    private static void RequireOwn(FileStatus? status, string path)
+    {
+        if (status is not { Kind: FileKind.Pipe, IsPrivate: true })
+        {
+            throw new CommandException($"'{path}' is a pipe that other users own or may write to");
+        }
+    }
 
     private sealed class FileTarget(TargetFile file) : PullTarget
     {

@@ -63,9 +63,8 @@ internal sealed class IdleConnections
         }
     }
 
-    /// <summary>Removes, of the address that has the most, the one that has been idle longest: whoever opens many loses his
-    /// own first.</summary>
-    /// <returns>Null where there is none.</returns>
+    /// <summary>Removes the longest idle connection of the address that has the most idle connections.</summary>
+    /// <returns>The connection; null if no connection is idle.</returns>
     public OpenConnection? TakeOne()
     {
         var longest = _longestFirst.Values

@@ -4,7 +4,7 @@ using Registry.Support;
 
 namespace Registry.Api.Tests.Cli;
 
-/// <summary>A push goes on when the registry had to refuse it for a moment.</summary>
+/// <summary>A push is retried when the registry is temporarily unavailable.</summary>
 public sealed class PushAgainTests
 {
     [Fact]

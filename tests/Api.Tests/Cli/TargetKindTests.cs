@@ -121,6 +121,15 @@ public sealed class TargetKindTests(RegistryApp app) : IClassFixture<RegistryApp
     }
 
     [Fact]
+    public async Task A_pipe_that_other_users_may_write_to_is_refused_without_waiting_for_a_reader()
+    {
+        var pipe = _directory.File("pipe");
+        await ExternalTool.Require("mkfifo").OutputAsync(Stop, "-m", "666", pipe);
+        var refused = await _verbs.RunAsync("pull", pipe);
+        Assert.Equal((1, $"registry: '{pipe}' is a pipe that other users own or may write to\n"), (refused.ExitCode, refused.Error));
+    }
+
+    [Fact]
     public async Task A_reader_of_a_pipe_that_goes_away_is_one_line()
     {
         var id = await app.UploadAsync(new byte[8 << 20]);
